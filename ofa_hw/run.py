@@ -1,0 +1,120 @@
+"""A run folder: where every command finds what the commands before it made."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from ofa_hw.errors import InvalidInputError, RunError
+from ofa_hw.files import write_text
+from ofa_hw.space import SearchSpace
+
+RUNS_FOLDER = Path("runs")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, `runs/<name>`; its files have one name each, whoever reads or writes them."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: str | Path, config: dict[str, Any]) -> RunFolder:
+        """Make the folder with its resolved `config` (a table `space`, and one for each stage of the work).
+
+        Raises:
+            RunError: there is a run already.
+        """
+        run = cls(Path(path))
+        if run.config_path.exists():
+            raise RunError(f"{run.path} already holds a run; choose another --run, or go on with it by --resume")
+        write_text(run.config_path, tomli_w.dumps(config))
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path | None = None) -> RunFolder:
+        """Return the run at `path`, or the last that was made below `runs/`.
+
+        Raises:
+            RunError: there is none.
+        """
+        if path is None:
+            configs = sorted(RUNS_FOLDER.glob("*/config.toml"), key=lambda config: config.stat().st_mtime_ns)
+            if not configs:
+                raise RunError("there is no run below runs/ yet; make one with `ofa-hw train` or `ofa-hw demo`")
+            return cls(configs[-1].parent)
+        run = cls(Path(path))
+        if not run.config_path.exists():
+            raise RunError(f"{run.path} is not a run folder (it has no config.toml); make one with `ofa-hw train --run {run.path}`")
+        return run
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration; RunError where config.toml is damaged."""
+        try:
+            return tomllib.loads(self.config_path.read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.config_path}: {error}") from error
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space of the run, as config.toml spells it out."""
+        try:
+            return SearchSpace.from_dict(self.config["space"])
+        except (KeyError, InvalidInputError) as error:
+            raise RunError(f"{self.config_path}: [space] must describe a search space: {error}") from error
+
+    def require(self, path: Path, command: str) -> Path:
+        """Return `path` where it exists; RunError with the `command` that makes it where it does not."""
+        if not path.exists():
+            raise RunError(f"{path} is missing; make it with `{command} --run {self.path}`")
+        return path
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved configuration, TOML."""
+        return self.path / "config.toml"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """The folder of training checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def supernet_path(self) -> Path:
+        """The trained weights."""
+        return self.path / "supernet.safetensors"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The journal of training."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples_path(self) -> Path:
+        """The journal of evaluated subnets, one `EvaluatedArch` a line."""
+        return self.path / "samples.jsonl"
+
+    @property
+    def predictor_path(self) -> Path:
+        """The folder of the accuracy predictor."""
+        return self.path / "predictor"
+
+    @property
+    def front_path(self) -> Path:
+        """The front that the search found, CSV."""
+        return self.path / "pareto.csv"
+
+    @property
+    def verified_path(self) -> Path:
+        """The front's networks, re-evaluated and re-timed, CSV."""
+        return self.path / "verified.csv"
+
+    @property
+    def exported_path(self) -> Path:
+        """The folder of exported networks."""
+        return self.path / "exported"
