@@ -1,0 +1,59 @@
+"""`FoldedBlock`: a block's weights as plain arrays, batch norm folded in, from which model files are written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.blocks import BlockSpec
+from ofa_hw.errors import InvalidInputError
+
+Weights = Mapping[str, npt.NDArray[np.float32]]
+
+
+def weight_shapes(spec: BlockSpec) -> dict[str, tuple[int, ...]]:
+    """Return the name and shape of every array of a folded block, in the order of its layers.
+
+    Convolutions are (out, in, height, width), depthwise ones (channels, 1, height, width), linear layers (out, in).
+    """
+    kernel = (spec.kernel_size, spec.kernel_size)
+    mid, out = spec.mid_channels, spec.out_channels
+    if spec.kind == "conv":
+        return _layer("conv", out, spec.in_channels, kernel)
+    if spec.kind == "classifier":
+        return {"linear.weight": (out, spec.in_channels), "linear.bias": (out,)}
+    if spec.kind == "head":
+        if not mid:
+            return _layer("conv", out, spec.in_channels, (1, 1))
+        return {**_layer("conv", mid, spec.in_channels, (1, 1)), "mix.weight": (out, mid, 1, 1)}
+    shapes = _layer("conv_pw", mid, spec.in_channels, (1, 1)) if spec.kind == "mbconv" else {}
+    shapes |= _layer("conv_dw", mid, 1, kernel)
+    if spec.use_se:
+        shapes |= _layer("se.conv_reduce", spec.se_channels, mid, (1, 1))
+        shapes |= _layer("se.conv_expand", mid, spec.se_channels, (1, 1))
+    return shapes | _layer("conv_pwl", out, mid, (1, 1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoldedBlock:
+    """A block and its float32 weights, named and shaped as `weight_shapes(spec)` says.
+
+    Raises:
+        InvalidInputError: a name or a shape is another.
+    """
+
+    spec: BlockSpec
+    weights: Weights
+
+    def __post_init__(self) -> None:
+        expected = weight_shapes(self.spec)
+        found = {name: array.shape for name, array in self.weights.items()}
+        if found != expected:
+            raise InvalidInputError(f"weights of {self.spec.key} must be {expected}; came {found}")
+
+
+def _layer(name: str, out_channels: int, in_channels: int, kernel: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (out_channels, in_channels, *kernel), f"{name}.bias": (out_channels,)}

@@ -1,0 +1,40 @@
+"""From modules to plain arrays: batch norm folded into the convolution before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from ofa_hw.blocks import BlockSpec
+from ofa_hw.formats.folded import FoldedBlock
+
+_BN_OF_CONV = {"conv": "bn", "conv_pw": "bn_pw", "conv_dw": "bn_dw", "conv_pwl": "bn_pwl"}
+
+
+def fold_block(spec: BlockSpec, block: nn.Module) -> FoldedBlock:
+    """Return the weights of `block`, a module of `build_block(spec)`, as they act in eval mode.
+
+    Folding is done in float64 and rounded once to float32.
+    """
+    weights: dict[str, np.ndarray] = {}
+    for name, layer in block.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            weight = layer.weight.detach().double()
+            bias = None if layer.bias is None else layer.bias.detach().double()
+            if name in _BN_OF_CONV:
+                norm = getattr(block, _BN_OF_CONV[name])
+                scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+                weight = weight * scale.reshape(-1, 1, 1, 1)
+                bias = norm.bias.detach().double() - norm.running_mean.double() * scale
+            weights[f"{name}.weight"] = weight.float().contiguous().numpy()
+            if bias is not None:
+                weights[f"{name}.bias"] = bias.float().numpy()
+    return FoldedBlock(spec=spec, weights=weights)
+
+
+def fold_chain(specs: Sequence[BlockSpec], chain: nn.Sequential) -> tuple[FoldedBlock, ...]:
+    """Return each block of `chain`, a network of `build_subnet` or `build_chain(specs)`, folded."""
+    return tuple(fold_block(spec, block) for spec, block in zip(specs, chain, strict=True))
