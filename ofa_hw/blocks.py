@@ -217,7 +217,9 @@ def block_macs(spec: BlockSpec) -> int:
         return area_in * spec.in_channels * spec.mid_channels + spec.mid_channels * spec.out_channels
     expand = area_in * spec.in_channels * spec.mid_channels if spec.kind == "mbconv" else 0
     depthwise = area_out * spec.mid_channels * spec.kernel_size**2
-    return expand + depthwise + 2 * spec.mid_channels * spec.se_channels + area_out * spec.mid_channels * spec.out_channels
+    return (
+        expand + depthwise + 2 * spec.mid_channels * spec.se_channels + area_out * spec.mid_channels * spec.out_channels
+    )
 
 
 def block_params(spec: BlockSpec) -> int:

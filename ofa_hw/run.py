@@ -49,7 +49,9 @@ class RunFolder:
             return cls(configs[-1].parent)
         run = cls(Path(path))
         if not run.config_path.exists():
-            raise RunError(f"{run.path} is not a run folder (it has no config.toml); make one with `ofa-hw train --run {run.path}`")
+            raise RunError(
+                f"{run.path} is not a run folder (it has no config.toml); make one with `ofa-hw train --run {run.path}`"
+            )
         return run
 
     @property

@@ -140,7 +140,9 @@ class ArchConfig:
             positions = (len(ks) - 1) // len(d)
         if any(not 0 < depth <= positions for depth in d):
             raise InvalidInputError(f"each of d must be 1 to {positions}, the positions of a unit; came {list(d)}")
-        blocks = [BlockChoice(kernel_size=_whole(k), expand_ratio=_ratio(ratio)) for k, ratio in zip(ks, e, strict=True)]
+        blocks = [
+            BlockChoice(kernel_size=_whole(k), expand_ratio=_ratio(ratio)) for k, ratio in zip(ks, e, strict=True)
+        ]
         stages = [tuple(blocks[unit * positions : unit * positions + depth]) for unit, depth in enumerate(d)]
         if rest:
             stages.append((blocks[-1],))
@@ -237,7 +239,7 @@ class SearchSpace:
     @property
     def num_archs(self) -> int:
         """The number of different networks, resolutions counted."""
-        choices = len(self.kernel_sizes) * len(self.expand_ratios)
+        choices: int = len(self.kernel_sizes) * len(self.expand_ratios)
         of_stages = (sum(choices**depth for depth in self.stage_depths(stage)) for stage in range(len(self.stages)))
         return len(self.resolutions) * math.prod(of_stages)
 
@@ -259,7 +261,8 @@ class SearchSpace:
             ]
         )
         depths_NS = depths_of[np.arange(len(self.stages)), genes[:, 1 : self.first_position_gene]]
-        return ranks < depths_NS[:, stages]
+        is_active: npt.NDArray[np.bool_] = ranks < depths_NS[:, stages]
+        return is_active
 
     def canonical(self, genes: Genes) -> Genes:
         """Return a copy of `genes` (n, num_genes) with 0 beyond each stage's depth."""
@@ -333,13 +336,16 @@ class SearchSpace:
             InvalidInputError: naming the first choice that this space does not offer.
         """
         if arch.resolution not in self.resolutions:
-            raise InvalidInputError(f"resolution must be one of {self.resolutions} in {self.name!r}; came {arch.resolution}")
+            raise InvalidInputError(
+                f"resolution must be one of {self.resolutions} in {self.name!r}; came {arch.resolution}"
+            )
         if len(arch.stages) != len(self.stages):
             raise InvalidInputError(f"{self.name!r} has {len(self.stages)} stages; came {len(arch.stages)}")
         for stage, blocks in enumerate(arch.stages):
             if len(blocks) not in self.stage_depths(stage):
                 raise InvalidInputError(
-                    f"depth of stage {stage} must be one of {self.stage_depths(stage)} in {self.name!r}; came {len(blocks)}"
+                    f"depth of stage {stage} must be one of {self.stage_depths(stage)} in {self.name!r}; "
+                    f"came {len(blocks)}"
                 )
             for block in blocks:
                 if block.kernel_size not in self.kernel_sizes:
@@ -379,7 +385,10 @@ class SearchSpace:
     def smallest(self) -> ArchConfig:
         """The architecture with the least of every choice."""
         return self.uniform_arch(
-            resolution=self.resolutions[0], kernel_size=self.kernel_sizes[0], expand_ratio=self.expand_ratios[0], depth=1
+            resolution=self.resolutions[0],
+            kernel_size=self.kernel_sizes[0],
+            expand_ratio=self.expand_ratios[0],
+            depth=1,
         )
 
     # ---------------------------------------------------------------------------------------------- files
@@ -397,7 +406,9 @@ class SearchSpace:
         """Return the space that `to_dict` or a TOML file describes; InvalidInputError names unknown or missing keys."""
         stages = value.get("stages")
         if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
-            raise InvalidInputError("a space must have [[stages]], each with out_channels, stride, activation and use_se")
+            raise InvalidInputError(
+                "a space must have [[stages]], each with out_channels, stride, activation and use_se"
+            )
         specs = tuple(StageSpec(**_checked_keys(StageSpec, stage)) for stage in stages)
         return cls(**{**_checked_keys(cls, value), "stages": specs})
 
@@ -427,10 +438,25 @@ def get_space(name: str) -> SearchSpace:
         return SearchSpace.from_dict(tomllib.loads(text))
     if name.endswith(".toml"):
         return SearchSpace.from_toml(name)
-    raise InvalidInputError(f"no space {name!r}; there are {', '.join(list_spaces())}, or give the path of a .toml file")
+    raise InvalidInputError(
+        f"no space {name!r}; there are {', '.join(list_spaces())}, or give the path of a .toml file"
+    )
 
 
 def _faults(space: SearchSpace) -> list[str]:
+    faults = [*_faults_of_choices(space), *_faults_of_widths(space)]
+    for index, stage in enumerate(space.stages):
+        faults += [f"stage {index}: {fault}" for fault in _faults_of_stage(stage)]
+    if not space.stages:
+        faults.append("there must be at least one stage")
+    if not faults:
+        total_stride = space.stem_stride * math.prod(stage.stride for stage in space.stages)
+        if space.resolutions[0] < total_stride:
+            faults.append(f"resolutions must be at least the total stride {total_stride}, came {space.resolutions[0]}")
+    return faults
+
+
+def _faults_of_choices(space: SearchSpace) -> list[str]:
     faults = []
     for field in ("resolutions", "kernel_sizes", "expand_ratios", "depths"):
         values = getattr(space, field)
@@ -443,8 +469,11 @@ def _faults(space: SearchSpace) -> list[str]:
     for field in ("resolutions", "depths"):
         if any(not isinstance(v, int) for v in getattr(space, field)):
             faults.append(f"{field} must be whole numbers, came {getattr(space, field)}")
-    if not space.stages:
-        faults.append("there must be at least one stage")
+    return faults
+
+
+def _faults_of_widths(space: SearchSpace) -> list[str]:
+    faults = []
     for field in ("in_channels", "num_classes", "stem_channels", "head_channels"):
         if not isinstance(getattr(space, field), int) or getattr(space, field) < 1:
             faults.append(f"{field} must be 1 or more, came {getattr(space, field)}")
@@ -453,30 +482,29 @@ def _faults(space: SearchSpace) -> list[str]:
             faults.append(f"{field} must be one of {', '.join(ACTIVATIONS)}, came {getattr(space, field)!r}")
     if space.stem_stride not in (1, 2):
         faults.append(f"stem_stride must be 1 or 2, came {space.stem_stride}")
-    if not space.width_mult > 0:
+    if not isinstance(space.width_mult, int | float) or not space.width_mult > 0:
         faults.append(f"width_mult must be above 0, came {space.width_mult}")
-    for index, stage in enumerate(space.stages):
-        if stage.activation not in ACTIVATIONS:
-            faults.append(f"stage {index}: activation must be one of {', '.join(ACTIVATIONS)}, came {stage.activation!r}")
-        if stage.stride not in (1, 2):
-            faults.append(f"stage {index}: stride must be 1 or 2, came {stage.stride}")
-        if not isinstance(stage.out_channels, int) or stage.out_channels < 1:
-            faults.append(f"stage {index}: out_channels must be 1 or more, came {stage.out_channels}")
-        if stage.depths is not None and (not stage.depths or list(stage.depths) != sorted(set(stage.depths)) or stage.depths[0] < 1):
-            faults.append(f"stage {index}: depths must be positive, rise and not repeat, came {stage.depths}")
-    if not faults:
-        total_stride = space.stem_stride * math.prod(stage.stride for stage in space.stages)
-        if space.resolutions[0] < total_stride:
-            faults.append(f"resolutions must be at least the total stride {total_stride}, came {space.resolutions[0]}")
+    return faults
+
+
+def _faults_of_stage(stage: StageSpec) -> list[str]:
+    faults = []
+    if stage.activation not in ACTIVATIONS:
+        faults.append(f"activation must be one of {', '.join(ACTIVATIONS)}, came {stage.activation!r}")
+    if stage.stride not in (1, 2):
+        faults.append(f"stride must be 1 or 2, came {stage.stride}")
+    if not isinstance(stage.out_channels, int) or stage.out_channels < 1:
+        faults.append(f"out_channels must be 1 or more, came {stage.out_channels}")
+    depths = stage.depths
+    if depths is not None and (not depths or list(depths) != sorted(set(depths)) or depths[0] < 1):
+        faults.append(f"depths must be positive, rise and not repeat, came {depths}")
     return faults
 
 
 def _checked_keys(cls: type, value: dict[str, Any]) -> dict[str, Any]:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     unknown = sorted(set(value) - set(fields))
-    missing = [
-        name for name, field in fields.items() if name not in value and field.default is dataclasses.MISSING
-    ]
+    missing = [name for name, field in fields.items() if name not in value and field.default is dataclasses.MISSING]
     if unknown or missing:
         told = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"missing {', '.join(missing)}"] * bool(missing)
         raise InvalidInputError(f"{cls.__name__}: {'; '.join(told)}; the keys are {', '.join(fields)}")

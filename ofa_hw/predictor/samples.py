@@ -36,7 +36,9 @@ class EvaluatedArch:
             if not 0 <= getattr(self, field) <= 1:
                 raise InvalidInputError(f"{field} must be a fraction from 0 to 1; came {getattr(self, field)}")
         if not (math.isfinite(self.mean_log_likelihood) and self.mean_log_likelihood <= 0):
-            raise InvalidInputError(f"mean_log_likelihood must be finite and at most 0; came {self.mean_log_likelihood}")
+            raise InvalidInputError(
+                f"mean_log_likelihood must be finite and at most 0; came {self.mean_log_likelihood}"
+            )
         if self.num_images < 1:
             raise InvalidInputError(f"num_images must be 1 or more; came {self.num_images}")
 

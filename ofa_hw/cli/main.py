@@ -1,0 +1,118 @@
+"""The entry point: finds a command's module when it is called, and tells every failure in one line."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import shlex
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from ofa_hw import __version__
+from ofa_hw.errors import OfaHwError
+
+COMMANDS = {
+    "demo": "Run the whole pipeline on built-in images, in minutes.",
+    "train": "Train a supernet by progressive shrinking.",
+    "sample": "Evaluate random subnets of the trained supernet.",
+    "fit": "Fit the accuracy predictor to the evaluated subnets.",
+    "profile": "Measure every block of a space on a device.",
+    "calibrate": "Correct a latency table by whole networks on its device.",
+    "search": "Search the front of accuracy and latency.",
+    "verify": "Evaluate and time the front's networks for real.",
+    "export": "Write a network for its runtime, checked against torch.",
+    "report": "Make the report of a run.",
+    "lut": "Show, validate and compare latency tables.",
+    "devices": "List the devices that can be measured.",
+    "space": "Show the spaces of architectures.",
+    "doctor": "Tell what is installed here and how quiet the machine is.",
+}
+"""Each command with its summary, in the order of the work; the rest is in the module of its name."""
+
+
+class LazyGroup(click.Group):
+    """The group of `COMMANDS`, none of which is imported before it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name, whose module is imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ofa_hw.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from `COMMANDS` alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words of the command line, for the advice after an interrupt."""
+        ctx.meta["ofa_hw.words"] = list(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a failure that is expected becomes one line on stderr and exit code 1, Ctrl-C 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(_advice_after_interrupt(self, ctx), err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            _end_quietly()
+        except (OfaHwError, OSError) as error:
+            logging.getLogger(__name__).debug("where it failed", exc_info=True)
+            raise click.ClickException(message_of(error)) from error
+
+
+def message_of(error: Exception) -> str:
+    """Return what went wrong as one line; for a full disk it says how to go on."""
+    if not isinstance(error, OSError):
+        return " ".join(str(error).split())
+    message = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        message += f": {error.filename}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message += "; make room and run the same command again"
+    return " ".join(message.split())
+
+
+def _advice_after_interrupt(group: LazyGroup, ctx: click.Context) -> str:
+    words: list[str] = ctx.meta["ofa_hw.words"]
+    command = group.get_command(ctx, ctx.invoked_subcommand or "")
+    can_resume = command is not None and any("--resume" in parameter.opts for parameter in command.params)
+    if can_resume and "--resume" not in words:
+        words = [*words, "--resume"]
+    return f"Interrupted; what was finished is kept. Go on with: ofa-hw {shlex.join(words)}"
+
+
+def _end_quietly() -> NoReturn:
+    # The reader of our output has gone (`ofa-hw ... | head`); without this, Python complains again while it shuts down.
+    sys.stdout = None
+    raise click.exceptions.Exit(1)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ofa-hw")
+@click.option("-v", "--verbose", is_flag=True, help="Tell more about what is done, and where it failed.")
+def main(verbose: bool) -> None:
+    r"""Train one network, deploy a specialised one to every device.
+
+    A supernet is trained once; every device gets its own network from it, chosen by latency that was measured on
+    that device.
+
+    \b
+    Example:
+      ofa-hw demo
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("ofa_hw").setLevel(logging.DEBUG if verbose else logging.INFO)
