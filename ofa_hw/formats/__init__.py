@@ -1,0 +1,1 @@
+"""Model files from folded blocks, and the operations they are written from."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -57,3 +59,18 @@ class FoldedBlock:
 
 def _layer(name: str, out_channels: int, in_channels: int, kernel: tuple[int, int]) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (out_channels, in_channels, *kernel), f"{name}.bias": (out_channels,)}
+
+
+def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
+    """Return a block whose weights are normal with He's scale, so that activations neither vanish nor explode.
+
+    Latency does not depend on the values of weights as long as none are denormal; the same `spec` and `seed` give the
+    same weights, in every process.
+    """
+    digest = hashlib.sha256(f"{seed} {spec.key}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+    weights = {}
+    for name, shape in weight_shapes(spec).items():
+        fan_in = math.prod(shape[1:]) if len(shape) > 1 else 100
+        weights[name] = rng.standard_normal(shape, np.float32) * np.float32((2 / fan_in) ** 0.5)
+    return FoldedBlock(spec=spec, weights=weights)

@@ -1,0 +1,56 @@
+"""What folded blocks compute, by torch: the reference that every runtime's model is checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ofa_hw.formats.folded import FoldedBlock
+from ofa_hw.formats.graph import Add, Conv, GlobalMean, HardSigmoid, HardSwish, Linear, Multiply, Operation, lower
+
+_ACTIVATIONS = {"none": lambda y: y, "relu": F.relu, "relu6": F.relu6}
+
+
+def run_blocks(blocks: Sequence[FoldedBlock], x_BCHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the output of `blocks`, one after the other: BCHW, or (n, classes) behind a classifier."""
+    return run_blocks_with_values(blocks, x_BCHW)[0]
+
+
+def run_blocks_with_values(
+    blocks: Sequence[FoldedBlock], x_BCHW: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
+    """Return the output of `blocks` and every value between its operations, by the names of `formats.graph.lower`."""
+    graph = lower(blocks)
+    values = {graph.source.name: torch.from_numpy(x_BCHW)}
+    with torch.no_grad():
+        for operation in graph.operations:
+            values[operation.target.name] = _run(operation, values)
+    arrays = {name: value.numpy() for name, value in values.items()}
+    return arrays[graph.target.name], arrays
+
+
+def _run(operation: Operation, values: dict[str, Tensor]) -> Tensor:
+    x = values[operation.source.name]
+    match operation:
+        case Conv():
+            weight, bias = torch.from_numpy(operation.weight), torch.from_numpy(operation.bias)
+            groups = operation.target.channels if operation.is_depthwise else 1
+            y = F.conv2d(x, weight, bias, operation.stride, operation.kernel_size // 2, groups=groups)
+            return _ACTIVATIONS[operation.activation](y)
+        case HardSwish():
+            return F.hardswish(x)
+        case HardSigmoid():
+            return F.hardsigmoid(x)
+        case GlobalMean():
+            return x.mean((2, 3), keepdim=True)
+        case Multiply():
+            return x * values[operation.gate.name]
+        case Add():
+            return x + values[operation.other.name]
+        case Linear():
+            return F.linear(x.flatten(1), torch.from_numpy(operation.weight), torch.from_numpy(operation.bias))
