@@ -1,0 +1,120 @@
+"""The supernet: one network that holds every architecture of a space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ofa_hw.blocks import BlockSpec, block_specs
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.nn.elastic import ElasticInvertedResidual
+from ofa_hw.nn.layers import init_weights
+from ofa_hw.nn.mbconv import build_block
+from ofa_hw.nn.published import from_published
+from ofa_hw.nn.subnet import build_subnet
+from ofa_hw.space import ArchConfig, SearchSpace, make_divisible
+
+
+class Supernet(nn.Module):
+    """Every architecture of `space` in one set of weights (arXiv 1908.09791).
+
+    Its parts are the blocks of the largest architecture: `before` and `after` are static and belong to all
+    architectures, `stages` are elastic. Weights start by He's fan-out rule, drawn from `generator`.
+    """
+
+    def __init__(self, space: SearchSpace, *, generator: torch.Generator | None = None) -> None:
+        """Make the supernet of `space`, on the CPU, in float32."""
+        super().__init__()
+        self.space = space
+        specs = block_specs(space, space.largest)
+        num_before, num_elastic = 2 if space.first_channels else 1, len(space.position_stages)
+        self.before = nn.ModuleList(self._static(spec) for spec in specs[:num_before])
+        elastic = iter(specs[num_before : num_before + num_elastic])
+        self.stages = nn.ModuleList(
+            nn.ModuleList(
+                ElasticInvertedResidual(next(elastic), kernel_sizes=space.kernel_sizes)
+                for _ in range(max(space.stage_depths(stage)))
+            )
+            for stage in range(len(space.stages))
+        )
+        self.after = nn.ModuleList(self._static(spec) for spec in specs[num_before + num_elastic :])
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps, module.momentum = space.bn_eps, space.bn_momentum
+        init_weights(self, generator=generator)
+
+    def _static(self, spec: BlockSpec) -> nn.Module:
+        return build_block(spec, bn_eps=self.space.bn_eps, bn_momentum=self.space.bn_momentum)
+
+    def chain(self, arch: ArchConfig) -> Iterator[tuple[nn.Module, BlockSpec]]:
+        """Yield the modules that `arch` passes through, each with the block that it acts as."""
+        active = [block for blocks, choices in zip(self.stages, arch.stages, strict=True) for block in blocks[: len(choices)]]
+        yield from zip((*self.before, *active, *self.after), block_specs(self.space, arch), strict=True)
+
+    def forward(self, x_BCHW: Tensor, arch: ArchConfig | None = None) -> Tensor:
+        """Return the logits (n, num_classes) of `arch` (None: the largest) for images (n, in_channels, h, w).
+
+        The images should have the size `arch.resolution`; any other size passes through as well.
+
+        Raises:
+            InvalidInputError: `arch` is not of this space.
+        """
+        for module, spec in self.chain(arch or self.space.largest):
+            x_BCHW = module(x_BCHW, spec) if isinstance(module, ElasticInvertedResidual) else module(x_BCHW)
+        return x_BCHW
+
+    def extract(self, arch: ArchConfig) -> nn.Sequential:
+        """Return `arch` as a network of its own with copies of the weights: equal outputs in eval mode, no supernet needed."""
+        with torch.device("meta"):
+            subnet = build_subnet(self.space, arch)
+        for block, (module, spec) in zip(subnet, self.chain(arch), strict=True):
+            if isinstance(module, ElasticInvertedResidual):
+                state = module.state_at(spec)
+            else:
+                state = {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
+            block.load_state_dict(state, assign=True)
+        for parameter in subnet.parameters():
+            parameter.requires_grad_(True)
+        return subnet.train(self.training)
+
+    def sort_channels(self, stage: int = 0) -> None:
+        """Order the hidden channels of every elastic block by importance, in place, before widths open.
+
+        `stage` counts the widths below the largest that are trained already: with 0 all channels are sorted, with 1
+        those of the second largest expand ratio and the rest each within their band, and so on. The largest
+        architecture computes the same as before.
+
+        Raises:
+            InvalidInputError: `stage` is not 0 to the number of expand ratios - 1.
+        """
+        ratios = self.space.expand_ratios
+        if not 0 <= stage < len(ratios):
+            raise InvalidInputError(f"stage must be 0 to {len(ratios) - 1}; came {stage}")
+        for blocks in self.stages:
+            for block in blocks:
+                widths = (make_divisible(round(block.conv_pw.in_channels * ratio)) for ratio in ratios[-1 - stage :])
+                block.sort_channels(tuple(widths))
+
+    def load_published(self, state: Mapping[str, Any]) -> None:
+        """Take the weights of a once-for-all checkpoint of the same space, by its published key names.
+
+        `state` is the state dict, or the dict of a published file that holds it below `state_dict`.
+
+        Raises:
+            InvalidInputError: naming the keys that are missing or left over, or a shape that differs.
+        """
+        ours = from_published(self.space, state)
+        expected = self.state_dict()
+        missing, extra = sorted(expected.keys() - ours.keys()), sorted(ours.keys() - expected.keys())
+        shapes = [key for key in expected.keys() & ours.keys() if expected[key].shape != ours[key].shape]
+        if missing or extra or shapes:
+            told = [
+                f"{len(keys)} {what} (the first is {min(keys)})"
+                for what, keys in (("missing", missing), ("unknown", extra), ("of another shape", shapes))
+                if keys
+            ]
+            raise InvalidInputError(f"the checkpoint must hold the weights of {self.space.name!r}; keys: {', '.join(told)}")
+        self.load_state_dict(ours)

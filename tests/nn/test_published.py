@@ -1,0 +1,114 @@
+"""The supernet against once-for-all's recorded answers (`../shared/data/oracle`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.nn import Supernet, recalibrate_batch_norm
+from ofa_hw.nn.published import from_published
+from ofa_hw.space import ArchConfig, get_space
+
+
+def _distance(ours: torch.Tensor, theirs: np.ndarray) -> float:
+    return float(np.abs(ours.detach().numpy() - theirs).max() / theirs.std())
+
+
+def _recorded(arrays: np.lib.npyio.NpzFile, prefix: str) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith(prefix)}
+
+
+def test_every_published_key_is_used(published_net: Supernet, oracle: Path) -> None:
+    keys = json.loads((oracle / "ofa_mbv3_w1.0_keys.json").read_text())
+    ours = from_published(published_net.space, {key: torch.zeros(()) for key in keys})
+    assert set(ours) == set(published_net.state_dict())
+    assert sum(parameter.numel() for parameter in published_net.parameters()) == 7_678_880
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_logits_equal_once_for_all(
+    published_net: Supernet, oracle: Path, oracle_archs: list[ArchConfig], case: int
+) -> None:
+    recorded = np.load(oracle / "ofa_mbv3_w1.0_logits.npz")
+    with torch.no_grad():
+        logits = published_net(torch.from_numpy(recorded[f"x_{case}"]), oracle_archs[case])
+    assert _distance(logits, recorded[f"y_{case}"]) < 1e-3
+
+
+@pytest.mark.parametrize("stage", range(3))
+def test_sorted_channels_give_the_recorded_logits(published_net: Supernet, oracle: Path, stage: int) -> None:
+    recorded = np.load(oracle / "ofa_mbv3_w1.0_channel_sort.npz")
+    published_net.sort_channels(stage)
+    for expand_ratio in (6, 4, 3):
+        arch = published_net.space.uniform_arch(resolution=128, kernel_size=7, expand_ratio=expand_ratio)
+        with torch.no_grad():
+            logits = published_net(torch.from_numpy(recorded["x"]), arch)
+        assert _distance(logits, recorded[f"after_stage{stage}_e{expand_ratio}"]) < 1e-3
+
+
+@pytest.mark.parametrize("case", (1, 2))
+def test_recalibrated_statistics_equal_once_for_all(
+    published_net: Supernet, oracle: Path, oracle_archs: list[ArchConfig], case: int
+) -> None:
+    recorded = np.load(oracle / "ofa_mbv3_w1.0_bn_recalibration.npz")
+    images = np.load(oracle / "ofa_mbv3_w1.0_logits.npz")[f"x_{case}"]
+    arch = oracle_archs[case]
+    recalibrate_batch_norm(published_net, [torch.from_numpy(recorded[f"c{batch}_{case}"]) for batch in (1, 2)], arch)
+    subnet = published_net.extract(arch)
+    statistics = dict(subnet.named_buffers())
+    theirs = _recorded(recorded, f"{case}|")
+    for key, expected in theirs.items():
+        torch.testing.assert_close(statistics[_name_in_subnet(key, len(subnet))], expected, rtol=1e-4, atol=1e-5)
+    assert len(theirs) == sum(name.endswith(("running_mean", "running_var")) for name in statistics)
+    with torch.no_grad():
+        assert _distance(subnet(torch.from_numpy(images)), recorded[f"y_{case}"]) < 1e-3
+
+
+def test_one_training_step_equals_once_for_all(
+    published_net: Supernet, oracle: Path, oracle_archs: list[ArchConfig]
+) -> None:
+    recorded = np.load(oracle / "ofa_mbv3_w1.0_train_step.npz")
+    published_net.train()
+    logits = published_net(torch.from_numpy(recorded["x"]), oracle_archs[2])
+    loss = F.cross_entropy(logits, torch.from_numpy(recorded["t"]), label_smoothing=0.1)
+    loss.backward()
+    assert _distance(logits, recorded["logits"]) < 1e-3
+    assert abs(loss.item() - float(recorded["loss"])) < 1e-5
+    parameters, buffers = dict(published_net.named_parameters()), published_net.state_dict()
+    for key, expected in from_published(published_net.space, _recorded(recorded, "g|")).items():
+        assert (parameters[key].grad - expected).abs().max() <= 1e-6 + 1e-3 * expected.abs().max()
+    for key, expected in from_published(published_net.space, _recorded(recorded, "s|")).items():
+        torch.testing.assert_close(buffers[key], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_foreign_checkpoint_is_refused_with_its_keys(oracle_weights: dict[str, torch.Tensor]) -> None:
+    net = Supernet(get_space("ofa-proxyless-w1.3"))
+    with pytest.raises(InvalidInputError, match=r"\d+ missing .* \d+ unknown"):
+        net.load_published(oracle_weights)
+    other_width = Supernet(get_space("ofa-mobilenetv3-w1.2"))
+    with pytest.raises(InvalidInputError, match="of another shape"):
+        other_width.load_published(oracle_weights)
+
+
+def test_proxyless_supernet_has_the_published_size() -> None:
+    net = Supernet(get_space("ofa-proxyless-w1.3"))
+    assert sum(parameter.numel() for parameter in net.parameters()) == 7_956_882
+    assert len(net.state_dict()) == 446
+
+
+def _name_in_subnet(key: str, num_blocks: int) -> str:
+    """Return our subnet's name for a key of once-for-all's extracted net, whose blocks are counted in its own chain."""
+    if key.startswith("first_conv."):
+        return key.replace("first_conv", "0")
+    if key.startswith("final_expand_layer."):
+        return key.replace("final_expand_layer", str(num_blocks - 2))
+    layers = {"inverted_bottleneck": "bn_pw", "depth_conv": "bn_dw", "point_linear": "bn_pwl"}
+    index, layer, statistic = re.fullmatch(r"blocks\.(\d+)\.conv\.(\w+)\.bn\.(\w+)", key).groups()
+    return f"{int(index) + 1}.{layers[layer]}.{statistic}"
