@@ -239,9 +239,11 @@ class SearchSpace:
     @property
     def num_archs(self) -> int:
         """The number of different networks, resolutions counted."""
-        choices: int = len(self.kernel_sizes) * len(self.expand_ratios)
-        of_stages = (sum(choices**depth for depth in self.stage_depths(stage)) for stage in range(len(self.stages)))
-        return len(self.resolutions) * math.prod(of_stages)
+        choices = len(self.kernel_sizes) * len(self.expand_ratios)
+        num = len(self.resolutions)
+        for stage in range(len(self.stages)):
+            num *= sum(int(choices**depth) for depth in self.stage_depths(stage))
+        return num
 
     # ---------------------------------------------------------------------------------------------- genes
 
@@ -404,7 +406,7 @@ class SearchSpace:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> SearchSpace:
         """Return the space that `to_dict` or a TOML file describes; InvalidInputError names unknown or missing keys."""
-        stages = value.get("stages")
+        stages = value.get("stages") if isinstance(value, dict) else None
         if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
             raise InvalidInputError(
                 "a space must have [[stages]], each with out_channels, stride, activation and use_se"
@@ -460,30 +462,38 @@ def _faults_of_choices(space: SearchSpace) -> list[str]:
     faults = []
     for field in ("resolutions", "kernel_sizes", "expand_ratios", "depths"):
         values = getattr(space, field)
-        if not values or any(not isinstance(v, int | float) or v <= 0 for v in values):
-            faults.append(f"{field} must hold at least one positive number, came {values}")
-        elif list(values) != sorted(set(values)):
-            faults.append(f"{field} must rise and not repeat, came {values}")
-    if any(not isinstance(k, int) or k % 2 == 0 for k in space.kernel_sizes):
-        faults.append(f"kernel_sizes must be odd whole numbers, came {space.kernel_sizes}")
-    for field in ("resolutions", "depths"):
-        if any(not isinstance(v, int) for v in getattr(space, field)):
-            faults.append(f"{field} must be whole numbers, came {getattr(space, field)}")
+        kinds = int | float if field == "expand_ratios" else int
+        if not _rises(values, kinds):
+            faults.append(f"{field} must hold positive {_NUMBERS[kinds]} that rise and do not repeat, came {values}")
+        elif field == "kernel_sizes" and any(k % 2 == 0 for k in values):
+            faults.append(f"kernel_sizes must be odd, came {values}")
     return faults
+
+
+_NUMBERS = {int: "whole numbers", int | float: "numbers"}
+
+
+def _rises(values: Any, kinds: Any) -> bool:
+    """Whether `values` are a tuple of one or more positive numbers of `kinds`, from small to large."""
+    if not isinstance(values, tuple) or not values or not all(isinstance(v, kinds) and v > 0 for v in values):
+        return False
+    return list(values) == sorted(set(values))
 
 
 def _faults_of_widths(space: SearchSpace) -> list[str]:
     faults = []
-    for field in ("in_channels", "num_classes", "stem_channels", "head_channels"):
-        if not isinstance(getattr(space, field), int) or getattr(space, field) < 1:
-            faults.append(f"{field} must be 1 or more, came {getattr(space, field)}")
+    least = {"in_channels": 1, "num_classes": 1, "stem_channels": 1, "head_channels": 1}
+    for field, lowest in {**least, "first_channels": 0, "head_expand_channels": 0}.items():
+        if not isinstance(getattr(space, field), int) or getattr(space, field) < lowest:
+            faults.append(f"{field} must be a whole number from {lowest}, came {getattr(space, field)}")
     for field in ("stem_activation", "first_activation", "head_activation"):
         if getattr(space, field) not in ACTIVATIONS:
             faults.append(f"{field} must be one of {', '.join(ACTIVATIONS)}, came {getattr(space, field)!r}")
     if space.stem_stride not in (1, 2):
         faults.append(f"stem_stride must be 1 or 2, came {space.stem_stride}")
-    if not isinstance(space.width_mult, int | float) or not space.width_mult > 0:
-        faults.append(f"width_mult must be above 0, came {space.width_mult}")
+    for field in ("width_mult", "bn_eps", "bn_momentum"):
+        if not isinstance(getattr(space, field), int | float) or not getattr(space, field) > 0:
+            faults.append(f"{field} must be above 0, came {getattr(space, field)}")
     return faults
 
 
@@ -495,9 +505,8 @@ def _faults_of_stage(stage: StageSpec) -> list[str]:
         faults.append(f"stride must be 1 or 2, came {stage.stride}")
     if not isinstance(stage.out_channels, int) or stage.out_channels < 1:
         faults.append(f"out_channels must be 1 or more, came {stage.out_channels}")
-    depths = stage.depths
-    if depths is not None and (not depths or list(depths) != sorted(set(depths)) or depths[0] < 1):
-        faults.append(f"depths must be positive, rise and not repeat, came {depths}")
+    if stage.depths is not None and not _rises(stage.depths, int):
+        faults.append(f"depths must hold positive whole numbers that rise and do not repeat, came {stage.depths}")
     return faults
 
 

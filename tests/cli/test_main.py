@@ -1,0 +1,127 @@
+"""The frame of the command line: help, failures, interrupts."""
+
+import errno
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ofa_hw import __version__
+from ofa_hw.cli import main as cli
+from ofa_hw.errors import InvalidInputError, RunError
+
+
+@pytest.fixture
+def run_command(monkeypatch):
+    """Return a function that runs `ofa-hw demo`, whose work is the function given."""
+
+    def run(work, *words, params=()):
+        command = click.Command("demo", callback=lambda **_: work(), params=list(params))
+        monkeypatch.setattr(cli.LazyGroup, "get_command", lambda self, ctx, name: command)
+        return CliRunner().invoke(cli.main, ["demo", *words], prog_name="ofa-hw")
+
+    return run
+
+
+def raising(error):
+    def work():
+        raise error
+
+    return work
+
+
+def test_help_lists_every_command_with_its_summary():
+    result = CliRunner().invoke(cli.main, ["--help"])
+    assert result.exit_code == 0
+    for name, summary in cli.COMMANDS.items():
+        assert f"{name} " in result.output
+        assert summary in result.output
+
+
+def test_version_is_that_of_the_package():
+    assert __version__ in CliRunner().invoke(cli.main, ["--version"]).output
+
+
+def test_help_starts_fast_because_it_imports_nothing_heavy():
+    program = (
+        "import sys; from ofa_hw.cli.main import main\n"
+        "try: main(['--help'], prog_name='ofa-hw')\n"
+        "except SystemExit: print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"torch", "numpy", "scipy", "pandas", "sklearn", "altair", "rich", "ai_edge_litert", "onnx"}
+    assert "Usage: ofa-hw" in result.stdout
+    assert not heavy & set(result.stderr.split())
+
+
+def test_an_unknown_command_is_a_usage_error():
+    result = CliRunner().invoke(cli.main, ["serach"])
+    assert result.exit_code == 2
+    assert "No such command 'serach'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RunError("runs/a must be a run folder;\n  make one"), "Error: runs/a must be a run folder; make one"),
+        (InvalidInputError("seed must be 0 or more; came -1"), "Error: seed must be 0 or more; came -1"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "x.csv"),
+            "Error: No such file or directory: x.csv",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a/pareto.csv"),
+            "Error: No space left on device: runs/a/pareto.csv; make room and run the same command again",
+        ),
+        (OSError("odd"), "Error: odd"),
+    ],
+)
+def test_an_expected_failure_is_one_line_and_exit_code_1(run_command, error, line):
+    result = run_command(raising(error))
+    assert (result.exit_code, result.stderr, result.stdout) == (1, line + "\n", "")
+
+
+def test_a_fault_of_our_own_keeps_its_traceback(run_command):
+    result = run_command(raising(ZeroDivisionError()))
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_an_interrupt_ends_with_130_and_the_words_that_go_on(run_command):
+    resume = click.Option(["--resume"], is_flag=True)
+    name = click.Option(["--run"])
+    result = run_command(raising(KeyboardInterrupt()), "--run", "my run", params=[resume, name])
+    assert result.exit_code == 130
+    assert result.stderr == (
+        "Interrupted; what was finished is kept. Go on with: ofa-hw demo --run 'my run' --resume\n"
+    )
+    again = run_command(raising(KeyboardInterrupt()), "--resume", params=[resume, name])
+    assert again.stderr.count("--resume") == 1
+
+
+def test_an_interrupt_of_a_command_without_resume_repeats_its_words(run_command):
+    result = run_command(raising(KeyboardInterrupt()))
+    assert (result.exit_code, result.stderr.strip().split(": ")[1]) == (130, "ofa-hw demo")
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path):
+    program = (
+        "import click; from ofa_hw.cli import main as cli\n"
+        "def work():\n"
+        "    for n in range(100000): click.echo(str(n))\n"
+        "cli.LazyGroup.get_command = lambda self, ctx, name: click.Command('lut', callback=work)\n"
+        "cli.main(['lut'])"
+    )
+    reader = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    reader.stdout.readline()
+    reader.stdout.close()
+    assert (reader.wait(timeout=30), reader.stderr.read()) == (1, b"")
+    reader.stderr.close()
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_help_that_ends_in_an_example(name):
+    result = CliRunner().invoke(cli.main, [name, "--help"], prog_name="ofa-hw")
+    assert result.exit_code == 0, result.output
+    assert f"  ofa-hw {name}" in result.output.partition("Example")[2]

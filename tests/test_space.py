@@ -1,0 +1,284 @@
+"""The vocabulary of architectures."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ofa_hw.blocks import block_specs
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.space import ArchConfig, BlockChoice, SearchSpace, StageSpec, get_space, list_spaces, make_divisible
+
+PRESETS = list_spaces()
+
+
+@st.composite
+def spaces(draw):
+    """Spaces of one to three stages, small enough to enumerate by hand, odd enough to find corners."""
+    depths = st.sets(st.integers(1, 3), min_size=1).map(lambda values: tuple(sorted(values)))
+    stage = st.builds(
+        StageSpec,
+        out_channels=st.sampled_from([8, 16, 24]),
+        stride=st.sampled_from([1, 2]),
+        activation=st.sampled_from(["relu", "h_swish"]),
+        use_se=st.booleans(),
+        depths=st.none() | depths,
+    )
+    return SearchSpace(
+        name="drawn",
+        resolutions=tuple(sorted(draw(st.sets(st.sampled_from([16, 20, 24, 28]), min_size=1)))),
+        kernel_sizes=tuple(sorted(draw(st.sets(st.sampled_from([3, 5, 7]), min_size=1)))),
+        expand_ratios=tuple(sorted(draw(st.sets(st.sampled_from([1.5, 2, 3, 4, 6]), min_size=1)))),
+        depths=draw(depths),
+        stages=tuple(draw(st.lists(stage, min_size=1, max_size=3))),
+        num_classes=10,
+        first_channels=draw(st.sampled_from([0, 16])),
+        head_expand_channels=draw(st.sampled_from([0, 64])),
+        head_channels=32,
+    )
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(1, 8), (11, 16), (12, 16), (16.9, 16), (19.2, 24), (20, 24), (28, 32)]
+)
+def test_make_divisible_matches_hand_worked_values(value, expected):
+    assert make_divisible(value) == expected
+
+
+@given(st.floats(1, 4096))
+def test_make_divisible_never_falls_below_nine_tenths(value):
+    rounded = make_divisible(value)
+    assert rounded % 8 == 0
+    assert rounded >= 0.9 * value
+    assert abs(rounded - value) <= 8
+
+
+@given(spaces(), seeds)
+def test_decoded_genes_encode_to_themselves(space, seed):
+    genes = space.sample_genes(20, np.random.default_rng(seed))
+    assert genes.dtype == np.int8
+    np.testing.assert_array_equal(space.encode(space.decode(genes)), genes)
+
+
+@given(spaces(), seeds)
+def test_canonical_genes_are_equal_only_where_networks_are(space, seed):
+    genes = space.sample_genes(40, np.random.default_rng(seed))
+    by_genes = {row.tobytes() for row in genes}
+    archs = space.decode(genes)
+    assert len(by_genes) == len(set(archs)) == len({arch.arch_id for arch in archs})
+
+
+@given(spaces(), seeds)
+def test_canonical_changes_no_network_and_is_idempotent(space, seed):
+    rng = np.random.default_rng(seed)
+    raw = rng.integers(0, space.num_choices, size=(20, space.num_genes)).astype(np.int8)
+    before = raw.copy()
+    canonical = space.canonical(raw)
+    np.testing.assert_array_equal(raw, before)
+    np.testing.assert_array_equal(space.canonical(canonical), canonical)
+    assert space.decode(raw) == space.decode(canonical)
+
+
+@given(spaces(), seeds)
+def test_active_positions_are_those_within_the_depth(space, seed):
+    genes = space.sample_genes(10, np.random.default_rng(seed))
+    for row, arch in zip(space.active_positions(genes), space.decode(genes), strict=True):
+        expected = [
+            rank < len(arch.stages[stage])
+            for stage, rank in zip(space.position_stages, space.position_ranks, strict=True)
+        ]
+        assert row.tolist() == expected
+
+
+@given(spaces(), seeds)
+def test_json_reads_back_as_the_same_architecture(space, seed):
+    for arch in space.sample(5, np.random.default_rng(seed)):
+        again = ArchConfig.from_json(arch.to_json())
+        assert again == arch
+        assert again.arch_id == arch.arch_id
+
+
+@given(spaces())
+def test_a_space_reads_back_from_its_plain_values(space):
+    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+
+
+@given(spaces())
+def test_every_sample_lies_between_smallest_and_largest(space):
+    for arch in [*space.sample(10, np.random.default_rng(0)), space.largest]:
+        space.validate(arch)
+        for least, depth, most in zip(space.smallest.depths, arch.depths, space.largest.depths, strict=True):
+            assert least <= depth <= most
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_samples_and_has_genes_that_read_back(name):
+    space = get_space(name)
+    assert space.name == name
+    archs = space.sample(50, np.random.default_rng(1))
+    assert space.decode(space.encode(archs)) == archs
+
+
+def test_num_archs_counts_each_network_once():
+    space = SearchSpace(
+        name="small",
+        resolutions=(16, 20),
+        kernel_sizes=(3, 5),
+        expand_ratios=(2, 4),
+        depths=(1, 2),
+        stages=(StageSpec(out_channels=8, stride=2, activation="relu", use_se=False),),
+    )
+    grid = np.array(np.meshgrid(*map(np.arange, space.num_choices))).reshape(space.num_genes, -1).T
+    distinct = np.unique(space.canonical(grid.astype(np.int8)), axis=0)
+    assert space.num_archs == 2 * (4 + 4 * 4) == len(distinct)
+
+
+def test_fashion_holds_over_a_billion_networks():
+    assert get_space("fashion").num_archs == 3 * (9 + 81 + 729) ** 3 > 10**9
+
+
+def test_ofa_mobilenetv3_holds_as_many_networks_as_the_paper_counts():
+    space = get_space("ofa-mobilenetv3-w1.0")
+    assert space.num_archs // len(space.resolutions) == 7371**5
+
+
+def test_same_seed_samples_the_same_whatever_the_hash_seed():
+    program = (
+        "import numpy as np; from ofa_hw import get_space;"
+        "print([a.arch_id for a in get_space('fashion').sample(20, np.random.default_rng(3))])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("0", "1", "4242")
+    }
+    assert len(told) == 1
+
+
+def test_ofa_lists_read_back_without_what_lies_beyond_the_depth():
+    arch = ArchConfig.from_ofa(ks=[7, 5, 3, 3] * 5, e=[6, 4, 3, 3] * 5, d=[2, 3, 4, 2, 3], resolution=160)
+    assert arch.depths == (2, 3, 4, 2, 3)
+    assert arch.stages[0] == (BlockChoice(kernel_size=7, expand_ratio=6), BlockChoice(kernel_size=5, expand_ratio=4))
+    lists = arch.to_ofa()
+    assert lists["d"] == [2, 3, 4, 2, 3]
+    assert lists["ks"][:4] == [7, 5, 5, 5]
+    assert ArchConfig.from_ofa(ks=lists["ks"], e=lists["e"], d=lists["d"], resolution=lists["r"]) == arch
+
+
+@given(seeds)
+def test_ofa_lists_of_proxyless_read_back(seed):
+    space = get_space("ofa-proxyless-w1.3")
+    for arch in space.sample(5, np.random.default_rng(seed)):
+        lists = arch.to_ofa()
+        assert len(lists["ks"]) == 21
+        assert ArchConfig.from_ofa(ks=lists["ks"], e=lists["e"], d=lists["d"], resolution=lists["r"]) == arch
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"ks": [3] * 20, "e": [6] * 19, "d": [4] * 5},
+        {"ks": [3] * 18, "e": [6] * 18, "d": [4] * 5},
+        {"ks": [3] * 20, "e": [6] * 20, "d": [5, 4, 4, 4, 4]},
+        {"ks": [3] * 20, "e": [6] * 20, "d": [0, 4, 4, 4, 4]},
+        {"ks": [], "e": [], "d": []},
+    ],
+)
+def test_ofa_lists_that_disagree_are_refused(lists):
+    with pytest.raises(InvalidInputError):
+        ArchConfig.from_ofa(**lists, resolution=224)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"resolution": 28}', '{"resolution": 28, "stages": [{"kernel_size": [3]}]}']
+)
+def test_a_damaged_architecture_is_refused_with_the_form_it_must_have(text):
+    with pytest.raises(InvalidInputError, match="must"):
+        ArchConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"resolution": 27}, "resolution must be one of"),
+        ({"stages": ()}, "has 3 stages"),
+        ({"stages": ((), (), ())}, "depth of stage 0"),
+        ({"stages": ((BlockChoice(kernel_size=9, expand_ratio=2),),) * 3}, "kernel size must be one of"),
+        ({"stages": ((BlockChoice(kernel_size=3, expand_ratio=5),),) * 3}, "expand ratio must be one of"),
+    ],
+)
+def test_an_architecture_of_another_space_is_refused(change, told):
+    space = get_space("fashion")
+    with pytest.raises(InvalidInputError, match=told):
+        space.encode([dataclasses.replace(space.largest, **change)])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"resolutions": ()}, "resolutions"),
+        ({"resolutions": 28}, "resolutions"),
+        ({"depths": ("deep",)}, "depths"),
+        ({"first_channels": -8}, "first_channels"),
+        ({"bn_eps": 0}, "bn_eps"),
+        ({"resolutions": (28, 20)}, "rise"),
+        ({"kernel_sizes": (3, 4)}, "odd"),
+        ({"expand_ratios": (0, 2)}, "expand_ratios"),
+        ({"depths": (1.5,)}, "depths"),
+        ({"stages": ()}, "at least one stage"),
+        ({"head_activation": "gelu"}, "head_activation"),
+        ({"width_mult": -1}, "width_mult"),
+        ({"width_mult": "wide"}, "width_mult"),
+        ({"resolutions": (4,)}, "total stride"),
+        (
+            {"stages": (StageSpec(out_channels=0, stride=3, activation="x", use_se=False, depths=()),)},
+            "stage 0: depths",
+        ),
+    ],
+)
+def test_a_space_that_cannot_be_built_is_refused_by_name(change, told):
+    with pytest.raises(InvalidInputError, match=told):
+        dataclasses.replace(get_space("fashion"), **change)
+
+
+def test_genes_outside_their_choices_are_refused():
+    space = get_space("fashion")
+    with pytest.raises(InvalidInputError, match="below"):
+        space.decode(np.full((1, space.num_genes), 9, dtype=np.int8))
+    with pytest.raises(InvalidInputError, match="must be"):
+        space.decode(np.zeros((1, 3), dtype=np.int8))
+
+
+def test_an_unknown_space_is_answered_with_the_names_there_are():
+    with pytest.raises(InvalidInputError, match="fashion"):
+        get_space("fashoin")
+
+
+def test_a_space_file_is_read_and_its_faults_are_told_with_its_name(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "mine"\nresolutions = [32]\n[[stages]]\nout_channels = 8\nstride = 1\nactivation = "relu"\n'
+    )
+    with pytest.raises(InvalidInputError, match=r"mine\.toml.*use_se"):
+        get_space(str(path))
+    path.write_text(path.read_text() + "use_se = false\n")
+    assert get_space(str(path)).resolutions == (32,)
+    with pytest.raises(InvalidInputError, match="No such file"):
+        get_space(str(tmp_path / "other.toml"))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_largest_and_smallest_have_the_chain_of_their_depths(name):
+    space = get_space(name)
+    num_static = 4 if space.first_channels else 3
+    assert len(block_specs(space, space.largest)) == num_static + len(space.position_stages)
+    assert len(block_specs(space, space.smallest)) == num_static + sum(space.smallest.depths)
