@@ -103,7 +103,7 @@ def _end_quietly() -> NoReturn:
 @click.version_option(__version__, prog_name="ofa-hw")
 @click.option("-v", "--verbose", is_flag=True, help="Tell more about what is done, and where it failed.")
 def main(verbose: bool) -> None:
-    r"""Train one network, deploy a specialised one to every device.
+    """Train one network, deploy a specialised one to every device.
 
     A supernet is trained once; every device gets its own network from it, chosen by latency that was measured on
     that device.

@@ -1,0 +1,114 @@
+"""`ofa-hw space`: the spaces that ship, and what one holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ofa_hw.cli.console import print_facts, print_json, print_table
+from ofa_hw.cli.options import json_option
+
+if TYPE_CHECKING:
+    from ofa_hw.space import ArchConfig, SearchSpace
+
+
+@click.group()
+def command() -> None:
+    """Show the spaces of architectures.
+
+    \b
+    Examples:
+      ofa-hw space list
+      ofa-hw space show fashion
+    """
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the spaces that ship with ofa-hw.
+
+    \b
+    Example:
+      ofa-hw space list
+    """
+    from ofa_hw.space import get_space, list_spaces
+
+    spaces = [get_space(name) for name in list_spaces()]
+    if as_json:
+        print_json([{"name": space.name, "num_archs": space.num_archs} for space in spaces])
+        return
+    print_table(
+        ("space", "networks", "resolutions, px", "classes"),
+        [
+            (space.name, _rough(space.num_archs), f"{space.resolutions[0]}–{space.resolutions[-1]}", space.num_classes)
+            for space in spaces
+        ],
+    )
+
+
+@command.command("show")
+@click.argument("space_name", metavar="SPACE")
+@json_option
+def show_command(space_name: str, as_json: bool) -> None:
+    """Show what a space offers and what its networks cost.
+
+    SPACE is a name, or the path of a .toml file.
+
+    \b
+    Example:
+      ofa-hw space show fashion
+    """
+    from ofa_hw.blocks import unique_block_specs
+    from ofa_hw.space import get_space
+
+    space = get_space(space_name)
+    num_blocks = len(unique_block_specs(space))
+    costs = {"smallest": _costs(space, space.smallest), "largest": _costs(space, space.largest)}
+    if as_json:
+        figures = {"num_archs": space.num_archs, "num_distinct_blocks": num_blocks}
+        print_json({"space": space.to_dict(), **figures, **costs})
+        return
+    print_facts(
+        [
+            ("networks", f"{_rough(space.num_archs)}, of {num_blocks} distinct blocks"),
+            ("resolutions", f"{_listed(space.resolutions)} px"),
+            ("input channels", space.in_channels),
+            ("kernel sizes", _listed(space.kernel_sizes)),
+            ("expand ratios", _listed(space.expand_ratios)),
+            ("classes", space.num_classes),
+            *((name, f"{cost['macs']:,} MACs, {cost['params']:,} parameters") for name, cost in costs.items()),
+        ],
+        title=space.name,
+    )
+    print_table(
+        ("stage", "channels", "stride", "activation", "squeeze-and-excite", "depths"),
+        [
+            (
+                index,
+                space.width(stage.out_channels),
+                stage.stride,
+                stage.activation,
+                "yes" if stage.use_se else "no",
+                _listed(space.stage_depths(index)),
+            )
+            for index, stage in enumerate(space.stages)
+        ],
+    )
+
+
+def _costs(space: SearchSpace, arch: ArchConfig) -> dict[str, Any]:
+    from ofa_hw.blocks import num_macs, num_params
+
+    return {"macs": num_macs(space, arch), "params": num_params(space, arch)}
+
+
+def _rough(number: int) -> str:
+    return f"{number:.1e}" if number >= 10**6 else f"{number:,}"
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    if len(values) > 6:
+        return f"{values[0]} to {values[-1]} ({len(values)})"
+    return ", ".join(str(value) for value in values)
