@@ -1,0 +1,9 @@
+"""Predict a subnet's accuracy from its genes: samples, encoding, models, held-out figures.
+
+The names below are what the other floors use.
+"""
+
+from ofa_hw.predictor.accuracy import AccuracyPredictor
+from ofa_hw.predictor.samples import EvaluatedArch, append_sample, read_samples, write_samples
+
+__all__ = ["AccuracyPredictor", "EvaluatedArch", "append_sample", "read_samples", "write_samples"]

@@ -1,0 +1,220 @@
+"""`AccuracyPredictor`: from genes to top-1, without touching an image."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.predictor.encoding import FloatArray, encode_features
+from ofa_hw.predictor.intervals import ErrorModel
+from ofa_hw.predictor.models import MODELS, Model, prepare_fit
+from ofa_hw.predictor.ridge import fit_ridge
+from ofa_hw.predictor.samples import EvaluatedArch
+from ofa_hw.predictor.validation import FitFigures, assign_folds, correlations, predict_held_out, root_mean_square
+from ofa_hw.progress import ProgressCallback, no_progress
+from ofa_hw.space import ArchConfig, Genes, SearchSpace
+
+SOFT_SCORES = ("mean_true_prob", "mean_log_likelihood")
+SCORES = ("top1", *SOFT_SCORES)
+MIN_SAMPLES = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingRows:
+    """What a predictor was fitted to: canonical `genes` (n, num_genes), `scores` (n,), and `top1` fractions (n,)."""
+
+    genes: Genes
+    scores: FloatArray
+    top1: FloatArray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class AccuracyPredictor:
+    """A regression of top-1, or of a soft score that `slope` and `intercept` turn into top-1.
+
+    A soft score of few images ranks subnets far better than their top-1 does; the line keeps its order.
+    """
+
+    space: SearchSpace
+    model_name: str
+    model: Model
+    score: str
+    slope: float
+    intercept: float
+    errors: ErrorModel
+    figures: FitFigures
+    rows: TrainingRows
+    seed: int
+
+    @classmethod
+    def fit(
+        cls,
+        space: SearchSpace,
+        archs: Iterable[ArchConfig],
+        top1: npt.ArrayLike,
+        *,
+        model: str = "mlp",
+        seed: int = 0,
+        num_folds: int = 10,
+        on_progress: ProgressCallback = no_progress,
+    ) -> AccuracyPredictor:
+        """Return the predictor fitted to `top1` (n,), fractions; `model` is mlp, gbdt, ridge, or auto.
+
+        `auto` takes the model with the highest held-out Kendall tau.
+
+        Raises:
+            InvalidInputError: fewer than `MIN_SAMPLES` rows, values that are not fractions, no such model, or an
+                architecture of another space.
+        """
+        genes, values = space.encode(archs), np.asarray(top1, dtype=np.float64)
+        _check_fractions(values, len(genes))
+        rows = TrainingRows(genes=genes, scores=values, top1=values)
+        return cls._fit_rows(space, rows, "top1", model, seed, num_folds, on_progress)
+
+    @classmethod
+    def fit_samples(
+        cls,
+        space: SearchSpace,
+        samples: Sequence[EvaluatedArch],
+        *,
+        model: str = "mlp",
+        score: str = "auto",
+        seed: int = 0,
+        num_folds: int = 10,
+        on_progress: ProgressCallback = no_progress,
+    ) -> AccuracyPredictor:
+        """Return the predictor fitted to one `score` of the samples, mapped to top-1.
+
+        `auto` takes the soft score whose held-out predictions rank the measured top-1 best.
+
+        Raises:
+            InvalidInputError: as `fit`, or no such score.
+        """
+        genes = space.encode(sample.arch for sample in samples)
+        top1 = np.array([sample.top1 for sample in samples])
+        _check_fractions(top1, len(genes))
+        if score == "auto":
+            score = _best_ranking_score(space, genes, samples, top1, num_folds=num_folds, seed=seed)
+        elif score not in SCORES:
+            raise InvalidInputError(f"score must be one of {', '.join(SCORES)} or auto; came {score!r}")
+        rows = TrainingRows(genes=genes, scores=_scores_of(samples, score), top1=top1)
+        return cls._fit_rows(space, rows, score, model, seed, num_folds, on_progress)
+
+    @classmethod
+    def _fit_rows(
+        cls,
+        space: SearchSpace,
+        rows: TrainingRows,
+        score: str,
+        model: str,
+        seed: int,
+        num_folds: int,
+        on_progress: ProgressCallback,
+    ) -> AccuracyPredictor:
+        if model == "auto":
+            fitted = [cls._fit_rows(space, rows, score, name, seed, num_folds, on_progress) for name in MODELS]
+            return max(fitted, key=lambda predictor: predictor.figures.kendall_tau)
+        features = encode_features(space, rows.genes)
+        fit = prepare_fit(model, features, rows.scores, seed=seed)
+        folds = assign_folds(rows.genes, num_folds, seed=seed)
+        held_out, spread = predict_held_out(fit, features, rows.scores, folds, on_progress=on_progress)
+        slope, intercept = (1.0, 0.0) if score == "top1" else _rising_line(held_out, rows.top1)
+        top1_error = slope * held_out + intercept - rows.top1
+        errors = ErrorModel.fit(top1_error, slope * spread)
+        tau, rho = correlations(held_out, rows.scores, folds)
+        figures = FitFigures(
+            num_samples=len(rows.scores),
+            num_folds=int(folds.max()) + 1,
+            kendall_tau=tau,
+            spearman_rho=rho,
+            rmse=root_mean_square(held_out - rows.scores),
+            top1_kendall_tau=correlations(held_out, rows.top1, folds)[0],
+            top1_rmse=root_mean_square(top1_error),
+            coverage_90=errors.held_out_coverage(folds, top1_error, slope * spread),
+        )
+        return cls(
+            space=space,
+            model_name=model,
+            model=fit(features, rows.scores),
+            score=score,
+            slope=slope,
+            intercept=intercept,
+            errors=errors,
+            figures=figures,
+            rows=rows,
+            seed=seed,
+        )
+
+    def predict(self, genes: Genes) -> tuple[FloatArray, FloatArray]:
+        """Return top-1 fractions (n,) and their standard deviations (n,) for `genes` (n, num_genes).
+
+        Nine in ten measured values lie within 1.645 standard deviations.
+        """
+        score, spread = self.model.predict(encode_features(self.space, genes))
+        return self.slope * score + self.intercept, self.errors.std(self.slope * spread)
+
+    def interval(self, genes: Genes, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
+        """Return the ends (n,) and (n,) of intervals that hold the measured top-1 with probability `coverage`."""
+        score, spread = self.model.predict(encode_features(self.space, genes))
+        top1, half_width = self.slope * score + self.intercept, self.errors.half_width(self.slope * spread, coverage)
+        return top1 - half_width, top1 + half_width
+
+    def save(self, folder: str | Path) -> None:
+        """Write the predictor into `folder`; it is whole there, or the one before stays."""
+        from ofa_hw.predictor.storage import save_predictor
+
+        save_predictor(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> AccuracyPredictor:
+        """Return the predictor that `save` wrote into `folder`.
+
+        Raises:
+            RunError: it is missing, damaged, or of versions that cannot read it here; the message says how to refit.
+        """
+        from ofa_hw.predictor.storage import load_predictor
+
+        return load_predictor(Path(folder))
+
+
+def _check_fractions(top1: FloatArray, num_archs: int) -> None:
+    if top1.shape != (num_archs,):
+        raise InvalidInputError(f"top1 must hold one value for each of {num_archs} architectures; came {top1.shape}")
+    if num_archs < MIN_SAMPLES:
+        raise InvalidInputError(
+            f"a predictor needs {MIN_SAMPLES} evaluated subnets or more; came {num_archs}: run `ofa-hw sample` for more"
+        )
+    wrong = np.flatnonzero(~((top1 >= 0) & (top1 <= 1)))
+    if len(wrong):
+        raise InvalidInputError(
+            f"top1 must be finite fractions from 0 to 1 (percent / 100); came {top1[wrong[0]]} in row {wrong[0]}"
+        )
+
+
+def _scores_of(samples: Sequence[EvaluatedArch], score: str) -> FloatArray:
+    return np.array([getattr(sample, score) for sample in samples], dtype=np.float64)
+
+
+def _best_ranking_score(
+    space: SearchSpace, genes: Genes, samples: Sequence[EvaluatedArch], top1: FloatArray, *, num_folds: int, seed: int
+) -> str:
+    """Return the soft score whose held-out ridge predictions have the highest Kendall tau with `top1`."""
+    features, folds = encode_features(space, genes), assign_folds(genes, num_folds, seed=seed)
+    taus = {
+        score: correlations(predict_held_out(fit_ridge, features, _scores_of(samples, score), folds)[0], top1, folds)[0]
+        for score in SOFT_SCORES
+    }
+    return max(taus, key=lambda score: taus[score])
+
+
+def _rising_line(score: FloatArray, top1: FloatArray) -> tuple[float, float]:
+    """Return slope, above 0, and intercept of the least-squares line from `score` to `top1`."""
+    deviation = score - score.mean()
+    slope = float(deviation @ top1 / max(float(deviation @ deviation), 1e-300))
+    slope = max(slope, 1e-6)
+    return slope, float(top1.mean() - slope * score.mean())

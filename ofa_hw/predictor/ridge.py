@@ -1,0 +1,52 @@
+"""Ridge regression: the honest baseline, and what the exact front can be computed of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.predictor.encoding import Features, FloatArray
+
+PENALTIES = tuple(float(penalty) for penalty in 10.0 ** np.arange(-2, 3.5, 0.5))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ridge:
+    """A linear model: `weights` (F,), `intercept`, and the standard deviation of its leave-one-out errors."""
+
+    weights: FloatArray
+    intercept: float
+    std: float
+
+    def predict(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """Return the scores and their standard deviation, the same for all, each (n,)."""
+        return features @ self.weights + self.intercept, np.full(len(features), self.std)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return all that the model holds, by name; `from_arrays` reads it back."""
+        return {"weights": self.weights, "scalars": np.array([self.intercept, self.std])}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Ridge:
+        """Return the model that `to_arrays` wrote; KeyError where an array is missing."""
+        intercept, std = arrays["scalars"].astype(np.float64)
+        return cls(weights=arrays["weights"].astype(np.float64), intercept=float(intercept), std=float(std))
+
+
+def fit_ridge(features: Features, scores: FloatArray) -> Ridge:
+    """Return the ridge regression of `scores` (n,), its penalty chosen by the leave-one-out error (Allen's PRESS)."""
+    center, mean = features.mean(axis=0, dtype=np.float64), float(scores.mean())
+    left, singular, right = np.linalg.svd(features - center, full_matrices=False)
+    projected = left.T @ (scores - mean)
+    best_error, best_weights = np.inf, np.zeros(features.shape[1])
+    for penalty in PENALTIES:
+        shrink = singular**2 / (singular**2 + penalty)
+        leverage = (left**2 * shrink).sum(axis=1) + 1 / len(scores)
+        residual = scores - mean - left @ (shrink * projected)
+        error = float(np.sqrt(np.mean((residual / np.maximum(1 - leverage, 1e-6)) ** 2)))
+        if error < best_error:
+            best_error, best_weights = error, right.T @ (singular / (singular**2 + penalty) * projected)
+    return Ridge(weights=best_weights, intercept=float(mean - center @ best_weights), std=best_error)

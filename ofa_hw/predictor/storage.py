@@ -1,0 +1,146 @@
+"""A predictor's folder: JSON for what it is, safetensors for its arrays, skops for trees; nothing is a pickle.
+
+`predictor.json` is written last and holds the hash of the other files, so a folder is of one predictor or refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.errors import InvalidInputError, RunError
+from ofa_hw.files import write_bytes, write_json
+from ofa_hw.predictor.intervals import ErrorModel
+from ofa_hw.predictor.mlp import MlpEnsemble
+from ofa_hw.predictor.models import Model
+from ofa_hw.predictor.ridge import Ridge
+from ofa_hw.predictor.trees import TreeEnsemble
+from ofa_hw.predictor.validation import FitFigures
+from ofa_hw.space import SearchSpace
+
+if TYPE_CHECKING:
+    from ofa_hw.predictor.accuracy import AccuracyPredictor
+
+SCHEMA_VERSION = 1
+FACTS, ARRAYS, TREES = "predictor.json", "arrays.safetensors", "trees.skops"
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def save_predictor(predictor: AccuracyPredictor, folder: Path) -> None:
+    """Write `predictor` into `folder`."""
+    from safetensors.numpy import save
+
+    arrays: Arrays = {
+        "rows.genes": predictor.rows.genes,
+        "rows.scores": predictor.rows.scores,
+        "rows.top1": predictor.rows.top1,
+        "errors.ratios": predictor.errors.ratios,
+    }
+    contents: dict[str, bytes] = {}
+    if isinstance(predictor.model, TreeEnsemble):
+        contents[TREES] = predictor.model.to_bytes()
+    elif isinstance(predictor.model, MlpEnsemble | Ridge):
+        arrays |= {f"model.{name}": np.ascontiguousarray(array) for name, array in predictor.model.to_arrays().items()}
+    contents[ARRAYS] = save(arrays)
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    write_json(
+        folder / FACTS,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "versions": {name: version(name) for name in ("numpy", "scikit-learn", "skops")},
+            "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+            "space": predictor.space.to_dict(),
+            "model": predictor.model_name,
+            "score": predictor.score,
+            "slope": predictor.slope,
+            "intercept": predictor.intercept,
+            "base_variance": predictor.errors.base_variance,
+            "spread_factor": predictor.errors.spread_factor,
+            "seed": predictor.seed,
+            "figures": dataclasses.asdict(predictor.figures),
+        },
+    )
+
+
+def load_predictor(folder: Path) -> AccuracyPredictor:
+    """Return the predictor in `folder`; RunError where it is missing, damaged, or of versions that do not fit."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    from ofa_hw.predictor.accuracy import AccuracyPredictor, TrainingRows
+
+    facts = _read_facts(folder)
+    contents = {name: _read_whole(folder / name, digest) for name, digest in facts["sha256"].items()}
+    try:
+        arrays = load(contents[ARRAYS])
+        space = SearchSpace.from_dict(facts["space"])
+        return AccuracyPredictor(
+            space=space,
+            model_name=facts["model"],
+            model=_load_model(folder, facts, contents, arrays),
+            score=facts["score"],
+            slope=float(facts["slope"]),
+            intercept=float(facts["intercept"]),
+            errors=ErrorModel(
+                base_variance=float(facts["base_variance"]),
+                spread_factor=float(facts["spread_factor"]),
+                ratios=arrays["errors.ratios"],
+            ),
+            figures=FitFigures(**facts["figures"]),
+            rows=TrainingRows(genes=arrays["rows.genes"], scores=arrays["rows.scores"], top1=arrays["rows.top1"]),
+            seed=int(facts["seed"]),
+        )
+    except (KeyError, TypeError, ValueError, SafetensorError, InvalidInputError) as error:
+        raise RunError(
+            f"{folder / FACTS} does not describe a predictor ({error}); fit again with `ofa-hw fit`"
+        ) from error
+
+
+def _load_model(folder: Path, facts: dict[str, Any], contents: dict[str, bytes], arrays: Arrays) -> Model:
+    own = {name.removeprefix("model."): array for name, array in arrays.items() if name.startswith("model.")}
+    if facts["model"] == "mlp":
+        return MlpEnsemble.from_arrays(own)
+    if facts["model"] == "ridge":
+        return Ridge.from_arrays(own)
+    written, here = facts["versions"]["scikit-learn"], version("scikit-learn")
+    if written.split(".")[:2] != here.split(".")[:2]:
+        raise RunError(
+            f"{folder} was fitted with scikit-learn {written}, here is {here}, which may read its trees otherwise; "
+            "fit again with `ofa-hw fit --model gbdt`"
+        )
+    return TreeEnsemble.from_bytes(contents[TREES], source=str(folder / TREES))
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / FACTS
+    if not path.exists():
+        raise RunError(f"there is no predictor in {folder}; make one with `ofa-hw fit`")
+    try:
+        facts = json.loads(path.read_text())
+        schema_version, digests = facts["schema_version"], dict(facts["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}); fit again with `ofa-hw fit`") from error
+    if schema_version != SCHEMA_VERSION:
+        raise RunError(
+            f"{path} has schema version {schema_version}, here {SCHEMA_VERSION} is read; fit again with `ofa-hw fit`"
+        )
+    if not set(digests) <= {ARRAYS, TREES}:
+        raise RunError(f"{path} names files that no predictor has; fit again with `ofa-hw fit`")
+    assert isinstance(facts, dict)
+    return facts
+
+
+def _read_whole(path: Path, digest: str) -> bytes:
+    content = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise RunError(f"{path} is missing or not what predictor.json says; fit again with `ofa-hw fit`")
+    return content
