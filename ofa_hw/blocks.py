@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.space import ArchConfig, BlockChoice, SearchSpace, StageSpec, make_divisible
+from ofa_hw.space import ArchConfig, BlockChoice, Genes, SearchSpace, StageSpec, make_divisible
 
 KINDS = ("conv", "dsconv", "mbconv", "head", "classifier")
 
@@ -182,6 +182,19 @@ def block_costs(
                 elastic[r, :, k, e] = [cost(spec) for spec in chain[num_before : num_before + num_positions]]
                 static[r] = sum(cost(spec) for spec in chain[:num_before] + chain[num_before + num_positions :])
     return static, elastic
+
+
+def sum_block_costs(
+    space: SearchSpace,
+    genes: Genes,
+    costs: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+) -> npt.NDArray[np.float64]:
+    """Return the summed costs of the blocks of each architecture, float64 (n,), where `costs` is of `block_costs`."""
+    static, elastic = costs
+    resolutions = genes[:, 0]
+    kernels, ratios = genes[:, space.first_position_gene :: 2], genes[:, space.first_position_gene + 1 :: 2]
+    chosen = elastic[resolutions[:, None], np.arange(elastic.shape[1]), kernels, ratios]
+    return static[resolutions] + np.where(space.active_positions(genes), chosen, 0.0).sum(axis=1)
 
 
 def unique_block_specs(space: SearchSpace, resolutions: tuple[int, ...] | None = None) -> tuple[BlockSpec, ...]:

@@ -7,7 +7,6 @@ alone; h-sigmoid is ADD with a fused RELU6, and MUL.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -234,7 +233,7 @@ def _pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def _import_schema() -> ModuleType:
+def _import_schema() -> Any:
     try:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import Tensor
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.graph import Add, Conv, GlobalMean, HardSigmoid, HardSwish, Linear, Multiply, Operation, lower
 
-_ACTIVATIONS = {"none": lambda y: y, "relu": F.relu, "relu6": F.relu6}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda y: y, "relu": F.relu, "relu6": F.relu6}
 
 
 def run_blocks(blocks: Sequence[FoldedBlock], x_BCHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -40,7 +40,7 @@ def _run(operation: Operation, values: dict[str, Tensor]) -> Tensor:
         case Conv():
             weight, bias = torch.from_numpy(operation.weight), torch.from_numpy(operation.bias)
             groups = operation.target.channels if operation.is_depthwise else 1
-            y = F.conv2d(x, weight, bias, operation.stride, operation.kernel_size // 2, groups=groups)
+            y: Tensor = F.conv2d(x, weight, bias, operation.stride, operation.kernel_size // 2, groups=groups)
             return _ACTIVATIONS[operation.activation](y)
         case HardSwish():
             return F.hardswish(x)

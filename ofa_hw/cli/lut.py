@@ -1,0 +1,122 @@
+"""`ofa-hw lut`: look at tables, check them, compare them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ofa_hw.cli.console import print_facts, print_json, print_table
+from ofa_hw.cli.options import json_option
+
+TABLE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def command() -> None:
+    r"""Show, validate and compare latency tables.
+
+    \b
+    Example:
+      ofa-hw lut show lut/host.csv
+    """
+
+
+@command.command()
+@click.argument("path", type=TABLE)
+@click.option(
+    "--rows", type=click.IntRange(min=0), default=10, show_default=True, help="How many of the slowest blocks."
+)
+@json_option
+def show(path: Path, rows: int, as_json: bool) -> None:
+    r"""Show what a table holds and under which conditions it was measured.
+
+    \b
+    Example:
+      ofa-hw lut show lut/host.csv --rows 20
+    """
+    from ofa_hw.lut import LatencyTable
+
+    table = LatencyTable.read(path)
+    facts: dict[str, Any] = {"space": table.space, "blocks": len(table.measurements)}
+    facts |= {
+        "resolutions": ", ".join(map(str, table.resolutions)),
+        **dataclasses.asdict(table.conditions),
+        **table.notes,
+    }
+    calibration = table.calibration
+    facts["calibration"] = "none" if calibration is None else f"from {calibration.num_fit} networks"
+    slowest = sorted(table.measurements, key=lambda row: -row.median_ms)[:rows]
+    if as_json:
+        print_json(facts)
+        return
+    print_facts(facts.items(), title=str(path))
+    print_table(
+        ["block", "ms", "± %", "marks"],
+        [(row.block.key, f"{row.median_ms:.4f}", f"{row.relative_ci:.2%}", row.marks) for row in slowest],
+        title="The slowest blocks",
+    )
+
+
+@command.command()
+@click.argument("paths", type=TABLE, nargs=-1, required=True)
+@click.option("--space", "space_name", help="Also check that every block of this space is there.")
+def validate(paths: tuple[Path, ...], space_name: str | None) -> None:
+    r"""Check tables; the first fault is told with file, line and column.
+
+    \b
+    Example:
+      ofa-hw lut validate lut/host.csv --space fashion
+    """
+    from ofa_hw.blocks import unique_block_specs
+    from ofa_hw.lut import LatencyTable
+    from ofa_hw.space import get_space
+
+    for path in paths:
+        table = LatencyTable.read(path)
+        if space_name is not None:
+            for spec in unique_block_specs(get_space(space_name)):
+                table.block_ms(spec)
+        click.echo(f"{path}: {len(table.measurements)} blocks of {table.space} on {table.device}, sound")
+
+
+@command.command()
+@click.argument("first", type=TABLE)
+@click.argument("second", type=TABLE)
+@click.option(
+    "--rows", type=click.IntRange(min=0), default=10, show_default=True, help="How many of the largest differences."
+)
+@json_option
+def diff(first: Path, second: Path, rows: int, as_json: bool) -> None:
+    r"""Compare two tables: the ratio of each block they share, with its interval.
+
+    \b
+    Example:
+      ofa-hw lut diff lut/host.csv lut/host-ort.csv
+    """
+    from ofa_hw.lut import LatencyTable, compare_tables
+
+    difference = compare_tables(LatencyTable.read(first), LatencyTable.read(second))
+    if as_json:
+        print_json(difference.summary())
+        return
+    print_facts(difference.summary().items(), title=f"{second} against {first}")
+    largest = sorted(difference.blocks, key=lambda block: -abs(block.ratio - 1))[:rows]
+    print_table(
+        ["block", "first ms", "second ms", "ratio", "from", "to", "clear"],
+        [
+            (
+                block.block.key,
+                f"{block.first_ms:.4f}",
+                f"{block.second_ms:.4f}",
+                f"{block.ratio:.3f}",
+                f"{block.ratio_low:.3f}",
+                f"{block.ratio_high:.3f}",
+                "yes" if block.is_clear else "no",
+            )
+            for block in largest
+        ],
+        title="The largest differences",
+    )

@@ -1,0 +1,237 @@
+"""From a sum of blocks to a network's latency: a + b sum + c parameters, fitted to whole networks on the device.
+
+In a loop a block's weights stay in the cache, in a network they do not: that traffic is the third term. The fit is
+weighted least squares of relative errors with a weak prior (a = 0, b = 1, c = 0), which matters only below about ten
+networks; intervals are those of the fit, widened to what the held-out networks show.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.blocks import block_macs, block_params
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.profiling.measurement import NetworkMeasurement
+
+Floats = npt.NDArray[np.float64]
+
+MIN_NETWORKS = 3
+_PRIOR_SCALE = 0.15
+"""How far b may be from 1, and a and c's share of a latency from 0, before networks say so."""
+_SMALLEST_ERROR = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figures:
+    """How far `model` is off on `num_networks` held-out networks, all of them or those of a region or resolution.
+
+    `model` is plain (the sum), affine (a + b sum), full (with parameters) or macs (a + b MACs, for comparison).
+    Errors are fractions of the measured latency; `tau` is Kendall's; None where there are too few networks for it.
+    """
+
+    model: str
+    region: str
+    num_networks: int
+    mean_error: float
+    median_error: float
+    worst_error: float
+    within_5_percent: float
+    tau: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The correction of a table: latency = `intercept_ms` + `scale` sum + `ms_per_mparam` millions of parameters.
+
+    `relative_error` is the standard deviation of relative errors; `covariance` (3 x 3, rows in order) that of the
+    three coefficients in units of it. `coverage` is the fraction of held-out networks inside their 90 % intervals,
+    `repeatability` the mean relative difference of the same networks between processes: the floor of all errors.
+    """
+
+    intercept_ms: float
+    scale: float
+    ms_per_mparam: float
+    relative_error: float
+    covariance: tuple[float, ...]
+    num_fit: int
+    num_held_out: int
+    repeatability: float
+    coverage: float | None
+    figures: tuple[Figures, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.covariance) != 9:
+            raise InvalidInputError(f"covariance must hold 3 x 3 numbers; came {len(self.covariance)}")
+        numbers = (self.intercept_ms, self.scale, self.ms_per_mparam, self.relative_error, *self.covariance)
+        if not np.isfinite(numbers).all():
+            raise InvalidInputError(f"a calibration must be finite; came {numbers}")
+
+    def latency_ms(self, sum_ms: Floats, num_params: Floats) -> Floats:
+        """Return the corrected latencies (n,) of networks with these sums of blocks and parameters."""
+        return self.intercept_ms + self.scale * sum_ms + self.ms_per_mparam * num_params / 1e6
+
+    def interval_ms(self, sum_ms: Floats, num_params: Floats, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
+        """Return the lower and upper ends (n,) between which a measured latency lies with probability `coverage`.
+
+        Raises:
+            InvalidInputError: `coverage` is not a fraction between 0 and 1.
+        """
+        if not 0 < coverage < 1:
+            raise InvalidInputError(f"coverage must be a fraction between 0 and 1; came {coverage}")
+        from scipy.special import stdtrit
+
+        latency = self.latency_ms(sum_ms, num_params)
+        features = _features(sum_ms, num_params) / latency[:, None]
+        leverage = np.einsum("ni,ij,nj->n", features, np.array(self.covariance).reshape(3, 3), features)
+        quantile = stdtrit(max(self.num_fit + self.num_held_out - 3, 1), (1 + coverage) / 2)
+        half = latency * self.relative_error * quantile * np.sqrt(1 + leverage)
+        return latency - half, latency + half
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Networks:
+    """Measured networks as arrays (n,)."""
+
+    measured_ms: Floats
+    sum_ms: Floats
+    num_params: Floats
+    num_macs: Floats
+    resolutions: npt.NDArray[np.int64]
+    max_kernels: npt.NDArray[np.int64]
+
+
+def fit_calibration(
+    sum_of: Callable[[NetworkMeasurement], float],
+    fit: Sequence[NetworkMeasurement],
+    held_out: Sequence[NetworkMeasurement] = (),
+) -> Calibration:
+    """Return the calibration that the networks `fit` give, judged on `held_out`.
+
+    `sum_of` gives the plain sum of a network's blocks in milliseconds.
+
+    Raises:
+        InvalidInputError: there are fewer than `MIN_NETWORKS` to fit.
+    """
+    if len(fit) < MIN_NETWORKS:
+        raise InvalidInputError(f"a calibration needs {MIN_NETWORKS} networks or more; came {len(fit)}")
+    known = _arrays(sum_of, fit)
+    features = _features(known.sum_ms, known.num_params) / known.measured_ms[:, None]
+    prior = _prior(known)
+    coefficients, covariance, error = _fit_relative(features, prior)
+    spreads = [network.process_spread for network in (*fit, *held_out) if network.process_spread is not None]
+    calibration = Calibration(
+        intercept_ms=float(coefficients[0]),
+        scale=float(coefficients[1]),
+        ms_per_mparam=float(coefficients[2]),
+        relative_error=error,
+        covariance=tuple(float(entry) for entry in covariance.ravel()),
+        num_fit=len(fit),
+        num_held_out=len(held_out),
+        repeatability=float(np.mean(spreads)) if spreads else 0.0,
+        coverage=None,
+        figures=(),
+    )
+    return _judge(calibration, known, _arrays(sum_of, held_out)) if held_out else calibration
+
+
+def _judge(calibration: Calibration, known: _Networks, unseen: _Networks) -> Calibration:
+    """Return `calibration` with its figures on unseen networks, its error pooled over both."""
+    residuals = calibration.latency_ms(unseen.sum_ms, unseen.num_params) / unseen.measured_ms - 1
+    low, high = calibration.interval_ms(unseen.sum_ms, unseen.num_params)
+    inside = (low <= unseen.measured_ms) & (unseen.measured_ms <= high)
+    num_free = max(calibration.num_fit - 3, 1)
+    squares = num_free * calibration.relative_error**2 + float((residuals**2).sum())
+    return dataclasses.replace(
+        calibration,
+        relative_error=float(np.sqrt(squares / (num_free + len(residuals)))),
+        coverage=float(inside.mean()),
+        figures=_figures(calibration, known, unseen),
+    )
+
+
+def _fit_relative(features: Floats, prior: Floats) -> tuple[Floats, Floats, float]:
+    """Return the coefficients (3,), their covariance (3, 3) in units of the error, and the relative error.
+
+    `features` (n, 3) are divided by the measured latency, so that all targets are 1. `prior` (3,) holds standard
+    deviations around (0, 1, 0); how much it weighs depends on the error, which is found by iteration.
+    """
+    center = np.array([0.0, 1.0, 0.0])
+    error = 0.01
+    for _ in range(20):
+        precision = np.diag((error / prior) ** 2)
+        covariance = np.linalg.inv(features.T @ features + precision)
+        coefficients = covariance @ (features.T @ np.ones(len(features)) + precision @ center)
+        num_used = float(np.trace(features @ covariance @ features.T))
+        squares = float(((features @ coefficients - 1) ** 2).sum())
+        error = max((squares / max(len(features) - num_used, 0.5)) ** 0.5, _SMALLEST_ERROR)
+    return coefficients, covariance, error
+
+
+def _prior(known: _Networks) -> Floats:
+    latency = float(np.median(known.measured_ms))
+    mparams = float(np.median(known.num_params)) / 1e6
+    return _PRIOR_SCALE * np.array([latency, 1.0, latency / max(mparams, 1e-9)])
+
+
+def _features(sum_ms: Floats, num_params: Floats) -> Floats:
+    return np.stack([np.ones_like(sum_ms), sum_ms, num_params / 1e6], axis=1)
+
+
+def _arrays(sum_of: Callable[[NetworkMeasurement], float], networks: Sequence[NetworkMeasurement]) -> _Networks:
+    return _Networks(
+        measured_ms=np.array([network.median_ms for network in networks], np.float64),
+        sum_ms=np.array([sum_of(network) for network in networks], np.float64),
+        num_params=np.array([sum(block_params(spec) for spec in network.specs) for network in networks], np.float64),
+        num_macs=np.array([sum(block_macs(spec) for spec in network.specs) for network in networks], np.float64),
+        resolutions=np.array([network.specs[0].input_size for network in networks], np.int64),
+        max_kernels=np.array([max(spec.kernel_size for spec in network.specs) for network in networks], np.int64),
+    )
+
+
+def _figures(calibration: Calibration, known: _Networks, unseen: _Networks) -> tuple[Figures, ...]:
+    predicted = {
+        "plain": unseen.sum_ms,
+        "affine": _line(known.sum_ms, known.measured_ms)(unseen.sum_ms),
+        "full": calibration.latency_ms(unseen.sum_ms, unseen.num_params),
+        "macs": _line(known.num_macs, known.measured_ms)(unseen.num_macs),
+    }
+    regions = {"all": np.ones(len(unseen.sum_ms), bool)}
+    largest = int(unseen.max_kernels.max())
+    if len(set(unseen.max_kernels.tolist())) > 1:
+        regions[f"with k{largest}"] = unseen.max_kernels == largest
+        regions[f"without k{largest}"] = unseen.max_kernels < largest
+    if len(set(unseen.resolutions.tolist())) > 1:
+        regions |= {f"r{size}": unseen.resolutions == size for size in sorted(set(unseen.resolutions.tolist()))}
+    return tuple(
+        _figures_of(model, region, values[chosen], unseen.measured_ms[chosen])
+        for region, chosen in regions.items()
+        for model, values in predicted.items()
+    )
+
+
+def _line(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
+    """Return the straight line through (x, y) of least relative squares."""
+    features = np.stack([np.ones_like(x), x], axis=1)
+    coefficients = np.linalg.lstsq(features / y[:, None], np.ones_like(y), rcond=None)[0]
+    return lambda unseen: coefficients[0] + coefficients[1] * unseen
+
+
+def _figures_of(model: str, region: str, predicted: Floats, measured: Floats) -> Figures:
+    from scipy.stats import kendalltau
+
+    errors = np.abs(predicted / measured - 1)
+    tau = float(kendalltau(predicted, measured).statistic) if len(measured) > 2 else None
+    return Figures(
+        model=model,
+        region=region,
+        num_networks=len(measured),
+        mean_error=float(errors.mean()),
+        median_error=float(np.median(errors)),
+        worst_error=float(errors.max()),
+        within_5_percent=float((errors <= 0.05).mean()),
+        tau=None if tau is None or np.isnan(tau) else tau,
+    )

@@ -1,0 +1,273 @@
+"""The file of a table: `# key: value` lines, then tidy rows that `pandas.read_csv(path, comment="#")` reads."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ofa_hw.blocks import KINDS, BlockSpec
+from ofa_hw.errors import InvalidInputError, TableError
+from ofa_hw.files import write_text
+from ofa_hw.lut.calibration import Calibration, Figures
+from ofa_hw.lut.table import LatencyTable
+from ofa_hw.profiling.measurement import Measurement, RunConditions
+from ofa_hw.space import ACTIVATIONS
+
+SCHEMA_VERSION = 1
+
+_SHARED = ("device", "runtime", "dtype", "batch_size", "num_threads")
+"""Conditions that every row repeats, so that tables of several devices can be put together and still be told apart."""
+_BLOCK = tuple(field.name for field in dataclasses.fields(BlockSpec))
+_TIMES = ("median_ms", "mad_ms", "p10_ms", "p90_ms", "ci_low_ms", "ci_high_ms", "num_runs", "process_spread")
+_COLUMNS = (*_SHARED, *_BLOCK, *_TIMES, "marks", "method", "measured_at")
+_CONDITIONS = {field.name: field.type for field in dataclasses.fields(RunConditions)}
+_OWN_KEYS = {"schema_version", "space", "num_rows", "tool_version", "calibration", *_CONDITIONS}
+
+_WORDS: dict[str, dict[str, Any]] = {
+    "kind": {word: word for word in KINDS},
+    "activation": {word: word for word in (*ACTIVATIONS, "none")},
+    "use_se": {"True": True, "False": False},
+    "has_skip": {"True": True, "False": False},
+}
+_KEY = re.compile(r"[a-z][a-z0-9_]*")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\+00:00|Z))?")
+
+
+# ---------------------------------------------------------------------------------------------------- writing
+
+
+def write_table(path: Path, table: LatencyTable) -> None:
+    """Write `table` to `path` atomically.
+
+    Raises:
+        TableError: a note would not fit the head: its key is not a lower-case word, or its text is not one line.
+    """
+    head: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "space": table.space}
+    head |= dataclasses.asdict(table.conditions)
+    head["num_rows"] = len(table.measurements)
+    head["tool_version"] = table.tool_version
+    for key, text in table.notes.items():
+        if not _KEY.fullmatch(key) or key in _OWN_KEYS:
+            raise TableError(f"{path}: a note's key must be a lower-case word of its own; came {key!r}")
+        head[key] = text
+    if table.calibration is not None:
+        head["calibration"] = json.dumps(dataclasses.asdict(table.calibration), allow_nan=False)
+    for key, value in head.items():
+        if str(value) != str(value).strip() or len(str(value).splitlines()) != 1:
+            raise TableError(f"{path}: {key} must be one line of text without blanks around; came {str(value)!r}")
+    for row in table.measurements:
+        if "#" in row.method + row.marks:
+            raise TableError(f"{path}: method and marks must not hold '#', which begins a comment; came {row.method!r}")
+    content = io.StringIO()
+    content.writelines(f"# {key}: {value}\n" for key, value in head.items())
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(_cells(row) for row in table.measurements)
+    write_text(path, content.getvalue())
+
+
+def _cells(row: Measurement) -> list[str]:
+    values = {name: getattr(row.conditions, name) for name in _SHARED}
+    values |= {name: getattr(row.block, name) for name in _BLOCK}
+    values |= {name: getattr(row, name) for name in (*_TIMES, "marks", "method", "measured_at")}
+    return ["" if values[name] is None else str(values[name]) for name in _COLUMNS]
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def read_table(path: Path) -> LatencyTable:
+    """Return the table at `path`; TableError names file, line and column of the first fault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise TableError(f"{path}: there is no such table; make one with `ofa-hw profile --out {path}`") from error
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: must be text in UTF-8; came other bytes ({error.reason})") from error
+    lines = text.splitlines()
+    head, num_head = _read_head(path, lines)
+    conditions = _read_conditions(path, head)
+    body = lines[num_head:]
+    rows: list[Measurement] = []
+    first_lines: dict[BlockSpec, int] = {}
+    for number, cells in _numbered_rows(path, body, num_head):
+        row = _read_row(_Row(path, number, cells), conditions)
+        if row.block in first_lines:
+            raise TableError(
+                f"{path}, line {number}: each block must stand once; {row.block.key} stands in line "
+                f"{first_lines[row.block]} too"
+            )
+        first_lines[row.block] = number
+        rows.append(row)
+    if len(rows) != _whole(head.get("num_rows", "")) or not text.endswith("\n"):
+        raise TableError(
+            f"{path}, line {len(lines)}: must have the {head.get('num_rows', '?')} rows that num_rows tells of; came "
+            f"{len(rows)}, so the file was cut or edited: profile again, or correct num_rows"
+        )
+    return LatencyTable(
+        space=head["space"],
+        measurements=tuple(rows),
+        notes={key: value for key, value in head.items() if key not in _OWN_KEYS},
+        calibration=_read_calibration(path, head.get("calibration")),
+        tool_version=head.get("tool_version", "unknown"),
+        origin=path,
+    )
+
+
+def _read_head(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:
+    head: dict[str, str] = {}
+    number = 0
+    for number, line in enumerate(lines, start=1):
+        if not line.startswith("#"):
+            number -= 1  # noqa: PLW2901 - the line belongs to the body
+            break
+        key, colon, value = line[1:].partition(":")
+        key = key.strip()
+        if not colon or not _KEY.fullmatch(key):
+            raise TableError(f"{path}, line {number}: a line of the head must be `# key: value`; came {line[:50]!r}")
+        if key in head:
+            raise TableError(
+                f"{path}, line {number}: {key} stands twice in the head; two tables must not be joined in one file"
+            )
+        head[key] = value.strip()
+    if head.get("schema_version") != str(SCHEMA_VERSION):
+        raise TableError(
+            f"{path}: schema_version must be {SCHEMA_VERSION}; came {head.get('schema_version', 'none')}: profile "
+            "again, or use the version of ofa-hw that wrote it"
+        )
+    missing = [key for key in ("space", *_CONDITIONS, "num_rows") if not head.get(key)]
+    if missing:
+        raise TableError(
+            f"{path}: the head must tell {', '.join(missing)}; profile again, or add the lines `# key: value`"
+        )
+    return head, number
+
+
+def _read_conditions(path: Path, head: Mapping[str, str]) -> RunConditions:
+    values: dict[str, Any] = {name: head[name] for name in _CONDITIONS}
+    for name in ("batch_size", "num_threads"):
+        values[name] = _whole(head[name])
+        if values[name] is None or values[name] < 1:
+            raise TableError(f"{path}: {name} in the head must be a whole number above 0; came {head[name]!r}")
+    return RunConditions(**values)
+
+
+def _read_calibration(path: Path, text: str | None) -> Calibration | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+        figures = tuple(Figures(**entry) for entry in value["figures"])
+        return Calibration(**{**value, "covariance": tuple(value["covariance"]), "figures": figures})
+    except (ValueError, TypeError, KeyError) as error:
+        raise TableError(
+            f"{path}: calibration in the head is damaged ({error}); run `ofa-hw calibrate --lut {path}`"
+        ) from error
+
+
+def _numbered_rows(path: Path, body: list[str], num_head: int) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(body, strict=True)
+    try:
+        columns = next(reader, [])
+        if tuple(columns) != _COLUMNS:
+            odd = sorted(set(columns) ^ set(_COLUMNS)) or ["their order"]
+            raise TableError(
+                f"{path}, line {num_head + 1}: columns must be {', '.join(_COLUMNS)}; what differs is {', '.join(odd)}"
+            )
+        for cells in reader:
+            if cells and cells[0].lstrip().startswith("#"):
+                raise TableError(
+                    f"{path}, line {num_head + reader.line_num}: a head must not begin again; two tables were joined"
+                )
+            if cells:
+                yield num_head + reader.line_num, cells
+    except csv.Error as error:
+        raise TableError(f"{path}, line {num_head + reader.line_num}: must be CSV: {error}") from error
+
+
+class _Row:
+    """The cells of one line, each read with a fault that names line and column."""
+
+    def __init__(self, path: Path, number: int, cells: list[str]) -> None:
+        self.where = f"{path}, line {number}"
+        if len(cells) != len(_COLUMNS):
+            raise TableError(
+                f"{self.where}: must have {len(_COLUMNS)} columns; came {len(cells)}, so the line was cut or edited"
+            )
+        self.cells = dict(zip(_COLUMNS, cells, strict=True))
+
+    def read(self, column: str, convert: Callable[[str], Any], what: str) -> Any:
+        """Return the converted cell, or raise what it must be."""
+        value = convert(self.cells[column])
+        if value is None:
+            raise TableError(f"{self.where}, column {column}: must be {what}; came {self.cells[column]!r}")
+        return value
+
+    def optional(self, column: str, convert: Callable[[str], Any], what: str) -> Any:
+        """Return the converted cell, None where it is empty."""
+        return None if self.cells[column] == "" else self.read(column, convert, what)
+
+
+def _read_row(row: _Row, conditions: RunConditions) -> Measurement:
+    for column in _SHARED:
+        expected = str(getattr(conditions, column))
+        if row.cells[column] != expected:
+            raise TableError(
+                f"{row.where}, column {column}: must be {expected!r} as in the head; came {row.cells[column]!r}, and "
+                "a table holds one set of conditions"
+            )
+    values: dict[str, Any] = {
+        name: row.read(name, _positive, "a finite number above 0") for name in ("median_ms", "ci_low_ms", "ci_high_ms")
+    }
+    values |= {
+        name: row.optional(name, _positive, "a finite number above 0, or empty") for name in ("p10_ms", "p90_ms")
+    }
+    for name in ("mad_ms", "process_spread"):
+        values[name] = row.optional(name, _not_negative, "a finite number of 0 or more, or empty")
+    values["num_runs"] = row.read("num_runs", _whole, "a whole number")
+    values["measured_at"] = row.read("measured_at", _moment, "a date and time such as 2026-01-31T12:00:00+00:00")
+    try:
+        return Measurement(
+            block=_read_block(row),
+            conditions=conditions,
+            marks=row.cells["marks"],
+            method=row.cells["method"],
+            **values,
+        )
+    except InvalidInputError as error:
+        raise TableError(f"{row.where}, column {str(error).split()[0]}: {error}") from error
+
+
+def _read_block(row: _Row) -> BlockSpec:
+    numbers = ("input_size", "in_channels", "mid_channels", "out_channels", "kernel_size", "stride")
+    values: dict[str, Any] = {name: row.read(name, _whole, "a whole number of 0 or more") for name in numbers}
+    for name, choices in _WORDS.items():
+        values[name] = row.read(name, choices.get, f"one of {', '.join(choices)}")
+    return BlockSpec(**values)
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"\d{1,9}", text) else None
+
+
+def _positive(text: str) -> float | None:
+    value = _not_negative(text)
+    return value or None
+
+
+def _not_negative(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _moment(text: str) -> str | None:
+    return text if _MOMENT.fullmatch(text) else None

@@ -1,0 +1,63 @@
+"""Which whole networks a calibration is fitted to and judged on: those that a search may land on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.space import ArchConfig, Genes, SearchSpace
+
+
+def draw_networks(
+    space: SearchSpace, num: int, rng: np.random.Generator, *, resolutions: Sequence[int] | None = None
+) -> list[ArchConfig]:
+    """Return `num` different architectures at the given `resolutions`, or at all of the space's.
+
+    A third is uniform over the space, a third has no kernel of the largest size (on some CPUs these are a cliff, and
+    a fit to one side of it is off on the other), a third is spread evenly from the smallest to the largest networks,
+    which a uniform draw never meets and every search does.
+
+    Raises:
+        InvalidInputError: a resolution is not of the space, or it has fewer networks.
+    """
+    sizes = np.array([space.resolutions.index(size) for size in _checked(space, resolutions)])
+    if num > space.num_archs // len(space.resolutions) * len(sizes):
+        raise InvalidInputError(f"there must be {num} different networks; {space.name!r} has fewer")
+    drawn: dict[ArchConfig, None] = {}
+    draws = (_uniform, _without_largest_kernel, _spread)
+    for attempt in range(100 * num):
+        genes = draws[attempt % len(draws)](space, rng)
+        genes[0, 0] = sizes[len(drawn) % len(sizes)]
+        drawn.setdefault(space.decode(space.canonical(genes))[0])
+        if len(drawn) == num:
+            return list(drawn)
+    raise InvalidInputError(f"no {num} different networks were found in {space.name!r}; ask for fewer")
+
+
+def _checked(space: SearchSpace, resolutions: Sequence[int] | None) -> Sequence[int]:
+    chosen = space.resolutions if resolutions is None else resolutions
+    unknown = sorted(set(chosen) - set(space.resolutions))
+    if unknown or not chosen:
+        raise InvalidInputError(f"resolutions must be among {space.resolutions} in {space.name!r}; came {list(chosen)}")
+    return chosen
+
+
+def _uniform(space: SearchSpace, rng: np.random.Generator) -> Genes:
+    return space.sample_genes(1, rng)
+
+
+def _without_largest_kernel(space: SearchSpace, rng: np.random.Generator) -> Genes:
+    genes = _uniform(space, rng)
+    kernels = slice(space.first_position_gene, None, 2)
+    if len(space.kernel_sizes) > 1:
+        genes[:, kernels] = rng.integers(0, len(space.kernel_sizes) - 1, size=genes[:, kernels].shape)
+    return genes
+
+
+def _spread(space: SearchSpace, rng: np.random.Generator) -> Genes:
+    """Return one row whose choices all lean to the same size, from the smallest to the largest."""
+    level = rng.random()
+    top = np.array(space.num_choices) - 1
+    return rng.binomial(top, level)[None].astype(np.int8)

@@ -1,0 +1,201 @@
+"""`LatencyTable`: what each block takes on one device, and from it what every network takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.metadata
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.blocks import BlockSpec, block_costs, block_params, block_specs, sum_block_costs
+from ofa_hw.errors import TableError
+from ofa_hw.lut.calibration import Calibration, fit_calibration
+from ofa_hw.profiling.measurement import Measurement, NetworkMeasurement, RunConditions
+from ofa_hw.space import Genes, SearchSpace
+
+Floats = npt.NDArray[np.float64]
+
+_Costs = tuple[Floats, Floats]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LatencyTable:
+    """Measured blocks of the space named `space`, one row each, all under the same conditions.
+
+    `notes` are further facts for the head: single lines under names of their own. `tool_version` is the version of
+    ofa-hw that made it, `origin` the file it came from.
+
+    Raises:
+        TableError: there is no row, a block stands twice, or conditions differ.
+    """
+
+    space: str
+    measurements: tuple[Measurement, ...]
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    calibration: Calibration | None = None
+    tool_version: str = dataclasses.field(default_factory=lambda: importlib.metadata.version("ofa-hw"))
+    origin: Path | None = dataclasses.field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.measurements:
+            raise TableError(f"{self.title}: must have at least one row; came none")
+        if len(self._rows) != len(self.measurements):
+            twice = Counter(row.block.key for row in self.measurements).most_common(1)[0][0]
+            raise TableError(f"{self.title}: each block must stand once; {twice} stands twice")
+        for row in self.measurements:
+            if row.conditions != self.conditions:
+                raise TableError(
+                    f"{self.title}: all rows must have the same conditions; {row.block.key} was measured with "
+                    f"{row.conditions}, the first row with {self.conditions}"
+                )
+
+    @property
+    def conditions(self) -> RunConditions:
+        """The conditions of every row."""
+        return self.measurements[0].conditions
+
+    @property
+    def device(self) -> str:
+        """The device's name."""
+        return self.conditions.device
+
+    @functools.cached_property
+    def resolutions(self) -> tuple[int, ...]:
+        """The sizes of input image that have a stem in the table, in pixels."""
+        return tuple(sorted({row.block.input_size for row in self.measurements if row.block.kind == "conv"}))
+
+    @functools.cached_property
+    def _rows(self) -> dict[BlockSpec, Measurement]:
+        return {row.block: row for row in self.measurements}
+
+    @functools.cached_property
+    def _arrays(self) -> dict[SearchSpace, tuple[_Costs, _Costs]]:
+        return {}
+
+    @property
+    def title(self) -> str:
+        """What an error calls the table: its file, or its device."""
+        return str(self.origin or f"table of {self.device if self.measurements else self.space}")
+
+    def _costs(self, space: SearchSpace) -> tuple[_Costs, _Costs]:
+        """Return latencies in milliseconds, NaN where a block is missing, and parameters of the space's blocks."""
+        if space not in self._arrays:
+            known = {row.block: row.median_ms for row in self.measurements}
+            latencies = block_costs(space, lambda spec: known.get(spec, np.nan))
+            self._arrays[space] = latencies, block_costs(space, block_params)
+        return self._arrays[space]
+
+    # ---------------------------------------------------------------------------------------------- look-up
+
+    def block_ms(self, spec: BlockSpec) -> float:
+        """Return what a block takes; TableError where it was not measured, with the command that does it."""
+        row = self._rows.get(spec)
+        if row is None:
+            raise self._missing(spec, self.space)
+        return row.median_ms
+
+    def sum_ms(self, space: SearchSpace, genes: Genes) -> Floats:
+        """Return the plain sum of the blocks of each architecture, float64 (n,).
+
+        Raises:
+            TableError: a block that one of them needs was not measured; the message names it and the command.
+        """
+        sums = sum_block_costs(space, genes, self._costs(space)[0])
+        unknown = np.flatnonzero(np.isnan(sums))
+        if len(unknown):
+            arch = space.decode(genes[unknown[:1]])[0]
+            spec = next(spec for spec in block_specs(space, arch) if spec not in self._rows)
+            raise self._missing(spec, space.name)
+        return sums
+
+    def latency_ms(self, space: SearchSpace, genes: Genes) -> Floats:
+        """Return the latency of each architecture, float64 (n,), for genes (n, num_genes).
+
+        It is the plain sum of the blocks, corrected where the table is calibrated; TableError as of `sum_ms`.
+        """
+        sums = self.sum_ms(space, genes)
+        if self.calibration is None:
+            return sums
+        return self.calibration.latency_ms(sums, sum_block_costs(space, genes, self._costs(space)[1]))
+
+    def interval_ms(self, space: SearchSpace, genes: Genes, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
+        """Return the ends (n,), (n,) between which measured latencies lie with probability `coverage`.
+
+        Raises:
+            TableError: the table is not calibrated, so nothing is known of its error; or as of `sum_ms`.
+        """
+        if self.calibration is None:
+            raise TableError(
+                f"{self.title}: intervals need a calibrated table; run `ofa-hw calibrate --lut {self._path_or_name}`"
+            )
+        sums = self.sum_ms(space, genes)
+        return self.calibration.interval_ms(
+            sums, sum_block_costs(space, genes, self._costs(space)[1]), coverage=coverage
+        )
+
+    def sum_of(self, network: NetworkMeasurement) -> float:
+        """Return the plain sum of the blocks of a measured network in milliseconds."""
+        return sum(self.block_ms(spec) for spec in network.specs)
+
+    def _missing(self, spec: BlockSpec, space: str) -> TableError:
+        names = f"--device {shlex.quote(self.device)} --space {shlex.quote(space)}"
+        command = f"ofa-hw profile {names} --out {self._path_or_name}"
+        return TableError(
+            f"{self.title}: has no row for block {spec.key} of space {space!r} (it was measured for {self.space!r} at "
+            f"{', '.join(map(str, self.resolutions))} px); measure it with `{command}`"
+        )
+
+    @property
+    def _path_or_name(self) -> str:
+        return shlex.quote(str(self.origin or f"lut/{self.device}.csv"))
+
+    # ------------------------------------------------------------------------------------------------ files
+
+    @classmethod
+    def read(cls, path: str | Path) -> LatencyTable:
+        """Return the table in the CSV file at `path`.
+
+        Raises:
+            TableError: naming file, line and column of what is damaged, missing, doubled or absurd.
+        """
+        from ofa_hw.lut.csv_file import read_table
+
+        return read_table(Path(path))
+
+    def write(self, path: str | Path) -> None:
+        """Write the table to `path` as CSV, atomically; `read` gives back an equal one."""
+        from ofa_hw.lut.csv_file import write_table
+
+        write_table(Path(path), self)
+
+
+def calibrate_table(
+    table: LatencyTable, fit: Sequence[NetworkMeasurement], held_out: Sequence[NetworkMeasurement] = ()
+) -> LatencyTable:
+    """Return `table` with the calibration that the networks `fit` give, judged on the networks `held_out`.
+
+    Raises:
+        InvalidInputError: there are too few networks.
+        TableError: a network holds a block that the table lacks, or was measured under other conditions.
+    """
+    for network in (*fit, *held_out):
+        _check_conditions(table, network)
+    calibration = fit_calibration(table.sum_of, fit, held_out)
+    return dataclasses.replace(table, calibration=calibration)
+
+
+def _check_conditions(table: LatencyTable, network: NetworkMeasurement) -> None:
+    fields = ("device", "runtime", "runtime_version", "dtype", "batch_size", "num_threads", "cpu_mask")
+    for field in fields:
+        mine, its = getattr(table.conditions, field), getattr(network.conditions, field)
+        if mine != its:
+            raise TableError(
+                f"{table.title}: networks must be measured under the table's conditions; {field} is {mine!r} in the "
+                f"table, {its!r} for network {network.name}"
+            )

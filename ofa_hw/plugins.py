@@ -1,0 +1,54 @@
+"""How profilers and devices are found: by entry points alone, whichever package brings them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.profiling.device import Device, read_devices
+from ofa_hw.profiling.protocol import Profiler
+
+PROFILERS_GROUP = "ofa_hw.profilers"
+"""Each entry is a callable: a `Device`, or None for this machine, to a `Profiler`."""
+DEVICES_GROUP = "ofa_hw.devices"
+"""Each entry is a callable: nothing to a dict of `Device` by name."""
+OWN_DEVICES = Path("ofa-hw.toml")
+"""The user's own devices, in the folder where a command is run."""
+
+
+def list_profilers() -> tuple[str, ...]:
+    """Return the names of the runtimes that have a profiler."""
+    return tuple(sorted({entry.name for entry in importlib.metadata.entry_points(group=PROFILERS_GROUP)}))
+
+
+def get_profiler(name: str, device: Device | None = None) -> Profiler:
+    """Return the profiler of the runtime `name`, on `device` or, with None, on this machine.
+
+    Raises:
+        InvalidInputError: there is no such profiler; the message lists the names.
+    """
+    for entry in importlib.metadata.entry_points(group=PROFILERS_GROUP, name=name):
+        profiler: Profiler = entry.load()(device)
+        return profiler
+    raise InvalidInputError(f"no profiler {name!r}; there are {', '.join(list_profilers())}")
+
+
+def list_devices(own: Path = OWN_DEVICES) -> dict[str, Device]:
+    """Return every known device by name; those of the file `own`, where it exists, replace others of their name.
+
+    Raises:
+        InvalidInputError: `own` is damaged; the message names the device and the key.
+    """
+    devices: dict[str, Device] = {}
+    for entry in sorted(importlib.metadata.entry_points(group=DEVICES_GROUP)):
+        devices |= entry.load()()
+    return devices | (read_devices(own) if own.exists() else {})
+
+
+def find_device(name: str, own: Path = OWN_DEVICES) -> Device:
+    """Return the device `name`; InvalidInputError lists the names where there is none."""
+    devices = list_devices(own)
+    if name not in devices:
+        raise InvalidInputError(f"no device {name!r}; there are {', '.join(devices)}, or describe it in {own}")
+    return devices[name]

@@ -1,0 +1,33 @@
+"""Measuring latencies: the vocabulary, the protocol of adapters, and the one loop that times them all."""
+
+from ofa_hw.profiling.device import Device, parse_devices, plan_for, read_devices
+from ofa_hw.profiling.engine import MeasuredRun, measure, measure_blocks, measure_networks
+from ofa_hw.profiling.measurement import (
+    Measurement,
+    MeasurementPlan,
+    NetworkMeasurement,
+    RunConditions,
+    Timing,
+    Workload,
+)
+from ofa_hw.profiling.protocol import Profiler, Session, Times
+
+__all__ = [
+    "Device",
+    "MeasuredRun",
+    "Measurement",
+    "MeasurementPlan",
+    "NetworkMeasurement",
+    "Profiler",
+    "RunConditions",
+    "Session",
+    "Times",
+    "Timing",
+    "Workload",
+    "measure",
+    "measure_blocks",
+    "measure_networks",
+    "parse_devices",
+    "plan_for",
+    "read_devices",
+]

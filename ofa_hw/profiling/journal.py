@@ -1,0 +1,116 @@
+"""The journal of a profile run: every round is on disk before the next begins, so a killed run loses no row."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ofa_hw.errors import RunError
+from ofa_hw.files import append_jsonl, read_jsonl
+from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions
+from ofa_hw.profiling.record import ProcessRecord, Round
+
+_SCHEMA_VERSION = 1
+
+
+class Journal:
+    """The records of all processes, kept at `path` where there is one.
+
+    The first line tells what is measured; each other line holds some rounds of one process.
+    """
+
+    def __init__(self, path: Path | None, *, tolerance: float) -> None:
+        """Begin without records."""
+        self._path = path
+        self._tolerance = tolerance
+        self._records: dict[tuple[int, int], ProcessRecord] = {}
+
+    def begin(
+        self,
+        *,
+        names: Sequence[str],
+        plan: MeasurementPlan,
+        conditions: RunConditions,
+        state: dict[str, str],
+        seed: int,
+        resume: bool,
+    ) -> tuple[RunConditions, dict[str, str]]:
+        """Return the conditions and the machine's state at the beginning of the run.
+
+        With `resume` they and the records come from the journal, where there is one; else the journal is begun anew.
+
+        Raises:
+            RunError: the journal is of other workloads, another plan or other conditions.
+        """
+        head = {
+            "schema_version": _SCHEMA_VERSION,
+            "workloads": list(names),
+            "plan": dataclasses.asdict(plan),
+            "conditions": dataclasses.asdict(conditions),
+            "state": state,
+            "seed": seed,
+        }
+        if self._path is None:
+            return conditions, state
+        lines = read_jsonl(self._path) if resume else []
+        if not lines:
+            self._path.unlink(missing_ok=True)
+            append_jsonl(self._path, head)
+            return conditions, state
+        self._check_same(lines[0], head)
+        for number, line in enumerate(lines[1:], start=2):
+            self._restore(number, line, len(names))
+        return RunConditions(**lines[0]["conditions"]), lines[0]["state"]
+
+    def record(self, group: int, process: int, num_workloads: int) -> ProcessRecord:
+        """Return what a process of a group has timed so far."""
+        return self._records.setdefault((group, process), ProcessRecord(num_workloads, tolerance=self._tolerance))
+
+    def append(self, group: int, process: int, rounds: Sequence[Round], *, seconds: float, others_load: float) -> None:
+        """Add rounds to the record of a process, and to the file before this returns."""
+        self._records[group, process].add(rounds, seconds=seconds, others_load=others_load)
+        if self._path is not None:
+            append_jsonl(
+                self._path,
+                {
+                    "group": group,
+                    "process": process,
+                    "seconds": seconds,
+                    "others_load": others_load,
+                    "rounds": [timed.to_dict() for timed in rounds],
+                },
+            )
+
+    def _check_same(self, found: dict[str, Any], expected: dict[str, Any]) -> None:
+        # Clocks and load are another at every look; the time budget may be raised by who resumes.
+        for key in ("schema_version", "workloads", "seed"):
+            if found.get(key) != expected[key]:
+                self._refuse(key)
+        for key, passing in (("plan", {"max_seconds"}), ("conditions", {"clocks"})):
+            changed = [
+                field
+                for field in expected[key]
+                if field not in passing and found[key].get(field) != expected[key][field]
+            ]
+            if changed:
+                self._refuse(", ".join(changed))
+
+    def _refuse(self, what: str) -> None:
+        raise RunError(
+            f"{self._path} holds an unfinished measurement with another {what}; "
+            "give the options it was begun with, or start anew without --resume"
+        )
+
+    def _restore(self, number: int, line: dict[str, Any], num_names: int) -> None:
+        try:
+            rounds = [Round.from_dict(value) for value in line["rounds"]]
+            # The sentinel's index is the highest in every round, and follows those of the group's workloads.
+            num_workloads = max(max(timed.order) for timed in rounds)
+            record = self.record(line["group"], line["process"], num_workloads)
+            record.add(rounds, seconds=line["seconds"], others_load=line["others_load"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{self._path}, line {number}: must hold rounds; remove it or start anew without --resume"
+            ) from error

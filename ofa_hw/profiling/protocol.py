@@ -1,0 +1,78 @@
+"""What an adapter to a runtime must do: build workloads in a fresh process, and time them in the order it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.profiling.device import Device
+from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Times:
+    """What a `Session` timed: `ms` for one execution, for each entry of the order that it was given.
+
+    `is_disturbed` tells for each entry whether the operating system took the core away meanwhile.
+    `others_load` is how many cores other processes kept busy, 0 where nothing tells.
+    """
+
+    ms: tuple[float, ...]
+    is_disturbed: tuple[bool, ...]
+    others_load: float = 0.0
+
+
+class Session(Protocol):
+    """Workloads that are built and ready in one fresh process on the device."""
+
+    marks: tuple[str, ...]
+    """For each workload the words that warn of its times, or nothing."""
+
+    def run(self, index: int, x_BCHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+        """Return the output of the workload with this index (BCHW, or logits); None where the runtime tells none."""
+        ...
+
+    def time(self, order: Sequence[int], repeats: Sequence[int]) -> Times:
+        """Time workloads in `order`: one execution untimed, then as many as `repeats` says, timed together."""
+        ...
+
+    def close(self) -> None:
+        """End the process and remove what was put on the device."""
+        ...
+
+
+class Profiler(Protocol):
+    """One runtime on one device."""
+
+    device: Device
+    method: str
+    """What the clock was put around, in a few words for the table's head."""
+
+    def check(self) -> None:
+        """Return where the device and its runtime answer now.
+
+        Raises:
+            MissingDependencyError: a package is missing; the message names the extra.
+            DeviceError: the device does not answer; the message says what to do.
+        """
+        ...
+
+    def conditions(self, plan: MeasurementPlan) -> RunConditions:
+        """Return the conditions under which `plan` is run on this device."""
+        ...
+
+    def state(self) -> Mapping[str, str]:
+        """Return what the machine tells of itself now: host, clocks, temperature, load, battery."""
+        ...
+
+    def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> Session:
+        """Build `workloads` in a fresh process.
+
+        Raises:
+            DeviceError: the runtime cannot build one of them; the message names it.
+        """
+        ...

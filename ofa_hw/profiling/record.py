@@ -1,0 +1,127 @@
+"""What a process of a profile run has timed so far: which rounds count, and when it is enough."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.profiling.statistics import relative_half_width
+
+Floats = npt.NDArray[np.float64]
+
+MIN_SAMPLES = 3
+"""The fewest samples of a workload that are worth a row."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Round:
+    """One round: workloads in the order in which they were timed, the sentinel among them more than once."""
+
+    order: tuple[int, ...]
+    ms: tuple[float, ...]
+    is_disturbed: tuple[bool, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the round as plain values; `from_dict` reads them back."""
+        disturbed = [place for place, is_so in enumerate(self.is_disturbed) if is_so]
+        return {"order": list(self.order), "ms": list(self.ms), "disturbed": disturbed}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Round:
+        """Return the round that `to_dict` wrote."""
+        disturbed = set(value["disturbed"])
+        return cls(
+            order=tuple(value["order"]),
+            ms=tuple(value["ms"]),
+            is_disturbed=tuple(place in disturbed for place in range(len(value["order"]))),
+        )
+
+
+class ProcessRecord:
+    """The rounds of one process, for `num_workloads` workloads and the sentinel, whose index comes after theirs."""
+
+    def __init__(self, num_workloads: int, *, tolerance: float) -> None:
+        """Begin with no rounds; one counts where its sentinel is at most `tolerance` slower than usual."""
+        self.num_workloads = num_workloads
+        self.tolerance = tolerance
+        self.rounds: list[Round] = []
+        self._sentinels: list[float] = []
+        self.seconds = 0.0
+        self.others_load_seconds = 0.0
+
+    def add(self, rounds: Sequence[Round], *, seconds: float, others_load: float) -> None:
+        """Add rounds that took `seconds` together, while others kept `others_load` cores busy."""
+        self.rounds.extend(rounds)
+        for timed in rounds:
+            of_sentinel = np.array(timed.order) == self.num_workloads
+            self._sentinels.append(float(np.median(np.array(timed.ms)[of_sentinel])))
+        self.seconds += seconds
+        self.others_load_seconds += others_load * seconds
+
+    @property
+    def others_load(self) -> float:
+        """How many cores other processes kept busy on average."""
+        return self.others_load_seconds / self.seconds if self.seconds else 0.0
+
+    @property
+    def disturbed_fraction(self) -> float:
+        """The fraction of all samples during which the core was taken away."""
+        disturbed = [is_so for timed in self.rounds for is_so in timed.is_disturbed]
+        return float(np.mean(disturbed)) if disturbed else 0.0
+
+    def sentinels(self) -> Floats:
+        """Return the sentinel's median in each round (num_rounds,), in milliseconds."""
+        return np.array(self._sentinels)
+
+    def counted(self) -> npt.NDArray[np.bool_]:
+        """Return whether each round counts (num_rounds,): its sentinel is near the lower quartile of all."""
+        sentinels = self.sentinels()
+        if not len(sentinels):
+            return np.zeros(0, bool)
+        return sentinels <= np.quantile(sentinels, 0.25) * (1 + self.tolerance)
+
+    def samples(self) -> tuple[list[Floats], list[bool]]:
+        """Return each workload's samples in milliseconds, and whether disturbed ones had to be taken.
+
+        Samples are undisturbed and of rounds that count; where these are fewer than `MIN_SAMPLES`, all are taken.
+        """
+        if not self.rounds:
+            return [np.zeros(0)] * self.num_workloads, [False] * self.num_workloads
+        index = np.concatenate([timed.order for timed in self.rounds])
+        ms = np.concatenate([timed.ms for timed in self.rounds])
+        lengths = [len(timed.order) for timed in self.rounds]
+        is_clean = np.repeat(self.counted(), lengths) & ~np.concatenate([timed.is_disturbed for timed in self.rounds])
+        every = _split(index, ms, self.num_workloads)
+        clean = _split(index[is_clean], ms[is_clean], self.num_workloads)
+        is_short = [len(samples) < min(MIN_SAMPLES, len(every[i])) for i, samples in enumerate(clean)]
+        return [every[i] if is_short[i] else clean[i] for i in range(self.num_workloads)], is_short
+
+    def imprecise(self, *, min_samples: int, target_relative_ci: float) -> list[int]:
+        """Return the workloads that have fewer samples, or a wider interval, than was asked for."""
+        samples, is_short = self.samples()
+        return [
+            index
+            for index in range(self.num_workloads)
+            if is_short[index]
+            or len(samples[index]) < max(min_samples, MIN_SAMPLES)
+            or relative_half_width(samples[index]) > target_relative_ci
+        ]
+
+    def drift(self) -> float:
+        """Return by what fraction the sentinel is slower in the last third of the rounds than in the first."""
+        sentinels = self.sentinels()[self.counted()]
+        if len(sentinels) < 6:
+            return 0.0
+        third = len(sentinels) // 3
+        return float(np.median(sentinels[-third:]) / np.median(sentinels[:third]) - 1)
+
+
+def _split(index: npt.NDArray[np.int64], ms: Floats, num: int) -> list[Floats]:
+    """Return the entries of `ms` for each index from 0 to `num` - 1, in their order."""
+    by_index = np.argsort(index, kind="stable")
+    bounds = np.searchsorted(index[by_index], np.arange(num + 1))
+    return [ms[by_index[bounds[i] : bounds[i + 1]]] for i in range(num)]

@@ -1,0 +1,73 @@
+"""TFLite, through ai-edge-litert or the older tflite-runtime: the same code on the same files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+
+from ofa_hw.errors import InvalidInputError, MissingDependencyError
+from ofa_hw.formats.tflite import write_tflite
+from ofa_hw.profiling.device import Device
+from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload
+from ofa_hw.profiling.protocol import Session
+from profilers.local import choose_mask, local_state, open_local
+
+
+class TfliteProfiler:
+    """Times TFLite models on this machine through ai-edge-litert."""
+
+    package = "ai_edge_litert"
+    distribution = "ai-edge-litert"
+    extra = "tflite"
+    method = "wall clock around interpreter.invoke()"
+
+    def __init__(self, device: Device | None = None) -> None:
+        """Time on `device`; None stands for this machine with one thread."""
+        self.device = device or Device(name="host", runtime=self.extra)
+
+    def check(self) -> None:
+        """Return where the runtime is installed; MissingDependencyError names its extra."""
+        self._version()
+
+    def conditions(self, plan: MeasurementPlan) -> RunConditions:
+        """Return the conditions of `plan` here."""
+        mask = choose_mask(plan)
+        state = local_state(mask)
+        return RunConditions(
+            device=self.device.name,
+            runtime=self.device.runtime if self.device.use_delegate else f"{self.device.runtime} without XNNPACK",
+            runtime_version=self._version(),
+            dtype=plan.dtype,
+            batch_size=plan.batch_size,
+            num_threads=plan.num_threads,
+            cpu_mask=mask,
+            governor=state["governor"],
+            clocks=state["clocks"],
+        )
+
+    def state(self) -> Mapping[str, str]:
+        """Return what this machine tells of itself now."""
+        return local_state(self.device.cpu_mask)
+
+    def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> Session:
+        """Write `workloads` as .tflite files and open them in a fresh process."""
+        if plan.dtype != "float32":
+            raise InvalidInputError(f"dtype must be float32 for {self.extra}; came {plan.dtype!r}")
+        return open_local(
+            (write_tflite(workload.folded(), batch_size=plan.batch_size) for workload in workloads),
+            names=[workload.name for workload in workloads],
+            runtime="tflite",
+            suffix=".tflite",
+            plan=plan,
+            options={"package": self.package, "use_delegate": self.device.use_delegate},
+            is_nhwc=True,
+            title=f"{self.device.name} ({self.distribution})",
+        )
+
+    def _version(self) -> str:
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise MissingDependencyError(
+                f"{self.distribution} is not installed; install it with `pip install 'ofa-hw[{self.extra}]'`"
+            ) from error

@@ -1,0 +1,297 @@
+"""The process that times: reads requests as lines of JSON on stdin, answers with lines of JSON on stdout.
+
+It stands alone: it needs Python, numpy and the runtime, and nothing of ofa-hw, so it is pushed to a board as it is.
+
+    {"op": "open", "runtime": R, "models": [path...], "cores": [c...], "num_threads": n, "options": {...}}
+    {"op": "run", "index": i, "input": base64 of float32, "shape": [...]}
+    {"op": "time", "order": [i...], "repeats": [n...]}
+    {"op": "state"}        {"op": "close"}
+
+Every answer has "ok"; where it is false, "error" says why in one line.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gc
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+try:
+    import resource
+except ImportError:  # pragma: no cover - not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+class Runner(Protocol):
+    """One model, ready to run."""
+
+    mark: str
+    """A word that warns of its times, or nothing."""
+
+    def invoke(self) -> object:
+        """Execute the model once on whatever its input holds."""
+        ...
+
+    def run(self, x: Any) -> Any:
+        """Return the output for the float32 array `x`, in the layout of the model."""
+        ...
+
+
+# ----------------------------------------------------------------------------------------------- runtimes
+
+
+class TfliteRunner:
+    """A .tflite file in ai-edge-litert or tflite-runtime."""
+
+    def __init__(self, path: str, *, package: str, num_threads: int, use_delegate: bool) -> None:
+        """Build the interpreter; RuntimeError where XNNPACK was wanted and did not take the whole graph."""
+        self.mark = ""
+        interpreters = _interpreters(package)
+        resolver = interpreters.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._interpreter = interpreters.Interpreter(
+            model_path=path,
+            num_threads=num_threads,
+            **({} if use_delegate else {"experimental_op_resolver_type": resolver}),
+        )
+        self._interpreter.allocate_tensors()
+        self._source = self._interpreter.get_input_details()[0]
+        self._target = self._interpreter.get_output_details()[0]
+        self.invoke = self._interpreter.invoke
+        self.run(_zeros(self._source["shape"]))
+        if use_delegate:
+            self._check_delegate()
+
+    def run(self, x: Any) -> Any:
+        """Return the float32 output of the NHWC input `x`; integers are scaled on both sides."""
+        self._interpreter.set_tensor(self._source["index"], _quantise(x, self._source))
+        self.invoke()
+        return _dequantise(self._interpreter.get_tensor(self._target["index"]), self._target)
+
+    def _check_delegate(self) -> None:
+        operations = self._interpreter._get_ops_details()
+        delegated = [operation for operation in operations if operation["op_name"] == "DELEGATE"]
+        if len(delegated) != 1 or list(delegated[0]["outputs"]) != [self._target["index"]]:
+            names = sorted({operation["op_name"] for operation in operations})
+            raise RuntimeError(f"XNNPACK must take the whole graph as one node; it took {len(delegated)} of {names}")
+
+
+def _interpreters(package: str) -> Any:
+    if package == "tflite_runtime":
+        from tflite_runtime import interpreter
+    else:
+        from ai_edge_litert import interpreter
+    return interpreter
+
+
+def _zeros(shape: Any) -> Any:
+    import numpy as np
+
+    return np.zeros(tuple(shape), np.float32)
+
+
+def _quantise(x: Any, tensor: Any) -> Any:
+    import numpy as np
+
+    if tensor["dtype"] == np.float32:
+        return x
+    scale, zero_point = tensor["quantization"]
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.rint(x / scale) + zero_point, limits.min, limits.max).astype(tensor["dtype"])
+
+
+def _dequantise(y: Any, tensor: Any) -> Any:
+    import numpy as np
+
+    if y.dtype == np.float32:
+        return y
+    scale, zero_point = tensor["quantization"]
+    return ((y.astype(np.float32) - zero_point) * scale).astype(np.float32)
+
+
+def _make_tflite(path: str, request: dict[str, Any]) -> Runner:
+    return TfliteRunner(path, num_threads=request["num_threads"], **request["options"])
+
+
+MAKERS: dict[str, Callable[[str, dict[str, Any]], Runner]] = {"tflite": _make_tflite}
+
+
+# ------------------------------------------------------------------------------------------------- timing
+
+
+def time_in_order(runners: list[Runner], order: list[int], repeats: list[int]) -> tuple[list[float], list[bool]]:
+    """Return ms for one execution of each runner of `order`, and whether the core was taken away meanwhile.
+
+    Each is executed once untimed, so that every sample starts from caches which hold this model and not the one
+    before it; then `repeats` times with the clock around all of them.
+    """
+    clock = time.perf_counter_ns
+    times, disturbed = [], []
+    for index, count in zip(order, repeats):  # noqa: B905 - a board may have Python 3.8
+        invoke = runners[index].invoke
+        invoke()
+        before = _switches()
+        begin = clock()
+        for _ in range(count):
+            invoke()
+        elapsed = clock() - begin
+        disturbed.append(_switches() != before)
+        times.append(elapsed / count / 1e6)
+    return times, disturbed
+
+
+def _switches() -> int:
+    """Return how often this process lost its core against its will."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource is not None else 0
+
+
+def busy_seconds() -> float:
+    """Return the seconds that all cores together were busy since start-up, 0 where nothing tells."""
+    try:
+        fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    except (OSError, IndexError):
+        return 0.0
+    # user, nice, system, irq, softirq, steal; idle and waiting for disks do not count.
+    return sum(int(fields[i]) for i in (0, 1, 2, 5, 6, 7)) / os.sysconf("SC_CLK_TCK")
+
+
+# -------------------------------------------------------------------------------------------- machine state
+
+
+def machine_state(cores: list[int]) -> dict[str, str]:
+    """Return what the machine tells of itself: host, governor, clocks, temperature, load, battery."""
+    state = {
+        "host": f"{platform.machine()} {_cpu_model()}".strip(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+    state["python"] = platform.python_version()
+    core = cores[0] if cores else 0
+    governor = _read(f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor")
+    clock_khz = _read(f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq")
+    state["governor"] = governor or "unknown"
+    state["clocks"] = f"{int(clock_khz) // 1000} MHz" if clock_khz.isdigit() else _proc_clock(core)
+    temperatures = [_read(str(path)) for path in sorted(Path("/sys/class/thermal").glob("thermal_zone*/temp"))]
+    degrees = [int(text) / 1000 for text in temperatures if text.lstrip("-").isdigit()]
+    if degrees:
+        state["temperature"] = f"{max(degrees):.1f} C"
+    with contextlib.suppress(OSError, AttributeError):
+        state["load"] = f"{os.getloadavg()[0]:.2f}"
+    for battery in sorted(Path("/sys/class/power_supply").glob("BAT*")):
+        state["battery"] = f"{_read(str(battery / 'capacity'))} % {_read(str(battery / 'status'))}"
+    return state
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _cpu_model() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith(("model name", "Model")):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _proc_clock(core: int) -> str:
+    clocks = [line.split(":")[1] for line in _read("/proc/cpuinfo").splitlines() if line.startswith("cpu MHz")]
+    return f"{float(clocks[core]):.0f} MHz" if core < len(clocks) else "unknown"
+
+
+# ------------------------------------------------------------------------------------------------- requests
+
+
+class Server:
+    """Holds the models of one session and answers one request after the other."""
+
+    def __init__(self, makers: dict[str, Callable[[str, dict[str, Any]], Runner]]) -> None:
+        """Serve the runtimes of `makers`."""
+        self.makers = makers
+        self.runners: list[Runner] = []
+        self.cores: list[int] = []
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to `request`."""
+        return dict(getattr(self, f"do_{request['op']}")(request))
+
+    def do_open(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Pin this process, then import the runtime and build every model."""
+        self.cores = request["cores"]
+        if self.cores and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self.cores)
+        for path in request["models"]:
+            try:
+                self.runners.append(self.makers[request["runtime"]](path, request))
+            except (RuntimeError, ValueError) as error:
+                return {"ok": False, "index": len(self.runners), "error": _one_line(error)}
+        gc.collect()
+        gc.disable()
+        return {"ok": True, "marks": [runner.mark for runner in self.runners]}
+
+    def do_run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run one model on the input that came."""
+        import numpy as np
+
+        x = np.frombuffer(base64.b64decode(request["input"]), np.float32).reshape(request["shape"])
+        y = np.ascontiguousarray(self.runners[request["index"]].run(x), np.float32)
+        return {"ok": True, "output": base64.b64encode(y.tobytes()).decode(), "shape": list(y.shape)}
+
+    def do_time(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Time models in the order that came, and tell how busy other processes were meanwhile."""
+        busy, own, begin = busy_seconds(), time.process_time(), time.perf_counter()
+        times, disturbed = time_in_order(self.runners, request["order"], request["repeats"])
+        elapsed = time.perf_counter() - begin
+        others = busy_seconds() - busy - (time.process_time() - own)
+        return {
+            "ok": True,
+            "ms": times,
+            "disturbed": disturbed,
+            "others_load": max(others / elapsed, 0.0) if elapsed else 0.0,
+        }
+
+    def do_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell of the machine."""
+        return {"ok": True, "state": machine_state(request["cores"])}
+
+    def do_close(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say goodbye; the loop ends after it."""
+        return {"ok": True}
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+def serve(makers: dict[str, Callable[[str, dict[str, Any]], Runner]]) -> None:
+    """Answer requests until one says close, or stdin ends."""
+    # A runtime may print to stdout; what it prints must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    server = Server(makers)
+    for request in _requests():
+        try:
+            answer = server.answer(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other side must hear of it
+            answer = {"ok": False, "error": _one_line(error), "missing": isinstance(error, ImportError)}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+        if request["op"] == "close":
+            return
+
+
+def _requests() -> Iterator[dict[str, Any]]:
+    for line in sys.stdin:
+        yield json.loads(line)
+
+
+if __name__ == "__main__":
+    serve(MAKERS)

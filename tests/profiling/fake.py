@@ -1,0 +1,76 @@
+"""A device whose times are known, so that the measuring loop can be tested without a clock."""
+
+import numpy as np
+
+from ofa_hw.blocks import block_macs
+from ofa_hw.nn.reference import run_blocks
+from ofa_hw.profiling import Device, RunConditions, Times
+
+
+def true_ms(workload):
+    """What a workload really takes on the fake device."""
+    return sum(0.01 + block_macs(spec) / 1e6 for spec in workload.specs)
+
+
+class FakeSession:
+    def __init__(self, profiler, workloads, process):
+        self.profiler, self.workloads, self.process = profiler, workloads, process
+        self.marks = ("",) * len(workloads)
+        self.rng = np.random.default_rng(process)
+        self.is_closed = False
+        self.num_calls = 0
+
+    def run(self, index, x_BCHW):
+        return run_blocks(self.workloads[index].folded(), x_BCHW) + self.profiler.output_error
+
+    def time(self, order, repeats):
+        self.num_calls += 1
+        self.profiler.num_samples += len(order)
+        if self.profiler.num_samples > self.profiler.fails_after:
+            raise KeyboardInterrupt
+        truth = np.array([true_ms(self.workloads[index]) for index in order])
+        noise = 1 + self.profiler.noise * np.abs(self.rng.standard_normal(len(order)))
+        factor = self.profiler.slow_down(self.process, self.num_calls)
+        disturbed = self.rng.random(len(order)) < self.profiler.disturbed
+        ms = truth * noise * factor * np.where(disturbed, 3, 1)
+        return Times(
+            ms=tuple(ms.tolist()), is_disturbed=tuple(disturbed.tolist()), others_load=self.profiler.others_load
+        )
+
+    def close(self):
+        self.is_closed = True
+
+
+class FakeProfiler:
+    method = "a formula"
+
+    def __init__(self, *, noise=0.002, disturbed=0.0, others_load=0.0, output_error=0.0, fails_after=float("inf")):
+        self.device = Device(name="fake", runtime="fake")
+        self.noise, self.disturbed, self.others_load = noise, disturbed, others_load
+        self.output_error, self.fails_after = output_error, fails_after
+        self.slow_down = lambda process, call: 1.0
+        self.sessions = []
+        self.num_samples = 0
+
+    def check(self):
+        pass
+
+    def conditions(self, plan):
+        return RunConditions(
+            device="fake",
+            runtime="fake",
+            runtime_version="1.0",
+            dtype=plan.dtype,
+            batch_size=plan.batch_size,
+            num_threads=plan.num_threads,
+            cpu_mask="0x1",
+            governor="none",
+            clocks="1 MHz",
+        )
+
+    def state(self):
+        return {"host": "fake", "clocks": "1 MHz", "load": "0.00"}
+
+    def open(self, workloads, plan):
+        self.sessions.append(FakeSession(self, list(workloads), len(self.sessions)))
+        return self.sessions[-1]
