@@ -14,16 +14,18 @@ from profilers.local import choose_mask, local_state, open_local
 
 
 class TfliteProfiler:
-    """Times TFLite models on this machine through ai-edge-litert."""
+    """Times TFLite models on this machine through ai-edge-litert, XNNPACK taking the whole graph."""
 
+    runtime = "tflite"
     package = "ai_edge_litert"
     distribution = "ai-edge-litert"
     extra = "tflite"
+    use_delegate = True
     method = "wall clock around interpreter.invoke()"
 
     def __init__(self, device: Device | None = None) -> None:
         """Time on `device`; None stands for this machine with one thread."""
-        self.device = device or Device(name="host", runtime=self.extra)
+        self.device = device or Device(name="host", runtime=self.runtime)
 
     def check(self) -> None:
         """Return where the runtime is installed; MissingDependencyError names its extra."""
@@ -35,7 +37,7 @@ class TfliteProfiler:
         state = local_state(mask)
         return RunConditions(
             device=self.device.name,
-            runtime=self.device.runtime if self.device.use_delegate else f"{self.device.runtime} without XNNPACK",
+            runtime=self.runtime,
             runtime_version=self._version(),
             dtype=plan.dtype,
             batch_size=plan.batch_size,
@@ -52,14 +54,14 @@ class TfliteProfiler:
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> Session:
         """Write `workloads` as .tflite files and open them in a fresh process."""
         if plan.dtype != "float32":
-            raise InvalidInputError(f"dtype must be float32 for {self.extra}; came {plan.dtype!r}")
+            raise InvalidInputError(f"dtype must be float32 for {self.runtime}; came {plan.dtype!r}")
         return open_local(
             (write_tflite(workload.folded(), batch_size=plan.batch_size) for workload in workloads),
             names=[workload.name for workload in workloads],
             runtime="tflite",
             suffix=".tflite",
             plan=plan,
-            options={"package": self.package, "use_delegate": self.device.use_delegate},
+            options={"package": self.package, "use_delegate": self.use_delegate},
             is_nhwc=True,
             title=f"{self.device.name} ({self.distribution})",
         )
@@ -71,3 +73,10 @@ class TfliteProfiler:
             raise MissingDependencyError(
                 f"{self.distribution} is not installed; install it with `pip install 'ofa-hw[{self.extra}]'`"
             ) from error
+
+
+class TfliteBuiltinProfiler(TfliteProfiler):
+    """Times TFLite models by the runtime's own kernels, XNNPACK off."""
+
+    runtime = "tflite-builtin"
+    use_delegate = False

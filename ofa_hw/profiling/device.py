@@ -30,7 +30,6 @@ class Device:
     cpu_mask: str | None = None
     dtype: str = "float32"
     batch_size: int = 1
-    use_delegate: bool = True
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -1,0 +1,149 @@
+"""`ProfilerContract`: the tests that the author of a profiler inherits.
+
+    class TestMyProfiler(ProfilerContract):
+        def make_profiler(self):
+            return MyProfiler(Device(name="mine", runtime="mine"))
+
+pytest then runs every test of the contract against it; skip in `make_profiler` where the hardware is missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ofa_hw.blocks import BlockSpec, unique_block_specs
+from ofa_hw.profiling.engine import check_outputs, measure
+from ofa_hw.profiling.measurement import MeasurementPlan, Workload
+from ofa_hw.profiling.protocol import Profiler
+from ofa_hw.space import get_space
+
+
+def light_block() -> BlockSpec:
+    """Return one of the cheapest blocks there are."""
+    return dataclasses.replace(heavy_block(), input_size=4, in_channels=8, mid_channels=8, out_channels=8)
+
+
+def heavy_block() -> BlockSpec:
+    """Return a block of about a thousand times the work of `light_block`."""
+    return BlockSpec(
+        kind="mbconv",
+        input_size=28,
+        in_channels=40,
+        mid_channels=160,
+        out_channels=40,
+        kernel_size=5,
+        stride=1,
+        activation="h_swish",
+        use_se=True,
+        has_skip=True,
+    )
+
+
+def one_of_each_kind(space_name: str) -> tuple[BlockSpec, ...]:
+    """Return the smallest block of a space for each kind, kernel size, stride, activation, gate and shortcut."""
+    smallest: dict[tuple[object, ...], BlockSpec] = {}
+    space = get_space(space_name)
+    for spec in unique_block_specs(space, space.resolutions[:1]):
+        form = (spec.kind, spec.kernel_size, spec.stride, spec.activation, spec.use_se, spec.has_skip)
+        known = smallest.get(form)
+        if known is None or spec.input_size * spec.mid_channels < known.input_size * known.mid_channels:
+            smallest[form] = spec
+    return tuple(smallest.values())
+
+
+class ProfilerContract:
+    """What holds for every profiler; `plan` and `spaces` may be narrowed where a runtime cannot do all."""
+
+    plan = MeasurementPlan(max_seconds=4, min_runs=6, target_relative_ci=0.1)
+    spaces: tuple[str, ...] = ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3")
+
+    def make_profiler(self) -> Profiler:
+        """Return the profiler under test; the author's part."""
+        raise NotImplementedError
+
+    def test_device_answers(self) -> None:
+        """`check` returns where the device is there."""
+        self.make_profiler().check()
+
+    def test_conditions_are_those_of_the_plan(self) -> None:
+        """Conditions repeat the plan and leave nothing empty."""
+        profiler = self.make_profiler()
+        conditions = profiler.conditions(self.plan)
+        assert conditions.device == profiler.device.name
+        assert (conditions.batch_size, conditions.dtype) == (self.plan.batch_size, self.plan.dtype)
+        assert conditions.num_threads == self.plan.num_threads
+        assert all(str(value) for value in dataclasses.asdict(conditions).values())
+
+    def test_state_is_text_of_one_line(self) -> None:
+        """What the machine tells fits the head of a table."""
+        assert all(len(text.splitlines()) == 1 for text in self.make_profiler().state().values())
+
+    def test_every_kind_of_block_equals_torch(self) -> None:
+        """Blocks of every form compute what torch computes, so that what is timed is what is deployed."""
+        for space_name in self.spaces:
+            self._check([Workload.of_block(spec) for spec in one_of_each_kind(space_name)])
+
+    def test_whole_networks_equal_torch(self) -> None:
+        """A network is the chain of its blocks."""
+        for space_name in self.spaces:
+            space = get_space(space_name)
+            self._check([Workload.of_network(space, space.smallest)])
+
+    def test_times_come_in_the_order_that_was_asked(self) -> None:
+        """Each entry of the order has its time: the heavy block's is the greater one wherever it stands."""
+        with_light_first = [0, 1, 1, 0, 1, 0, 0, 1] * 3
+        session = self.make_profiler().open(self._light_and_heavy(), self.plan)
+        try:
+            session.time([0, 1], [1, 1])
+            times = session.time(with_light_first, [1] * len(with_light_first))
+        finally:
+            session.close()
+        assert len(times.ms) == len(times.is_disturbed) == len(with_light_first)
+        assert np.isfinite(times.ms).all()
+        assert min(times.ms) > 0
+        ms, order = np.array(times.ms), np.array(with_light_first)
+        assert np.median(ms[order == 1]) > np.median(ms[order == 0])
+
+    def test_times_are_for_one_execution(self) -> None:
+        """Batching many executions does not multiply the time."""
+        session = self.make_profiler().open(self._light_and_heavy(), self.plan)
+        try:
+            session.time([1, 1], [1, 1])
+            single = np.median(session.time([1] * 5, [1] * 5).ms)
+            batched = np.median(session.time([1] * 5, [20] * 5).ms)
+        finally:
+            session.close()
+        assert batched < 4 * single
+
+    def test_sessions_do_not_share_a_state(self) -> None:
+        """A second session works beside the first, and after the first is closed."""
+        profiler = self.make_profiler()
+        first = profiler.open(self._light_and_heavy(), self.plan)
+        second = profiler.open(self._light_and_heavy()[:1], self.plan)
+        try:
+            first.close()
+            assert len(second.time([0], [1]).ms) == 1
+        finally:
+            second.close()
+
+    def test_blocks_and_a_network_are_measured(self) -> None:
+        """The whole loop runs, and every row is sound."""
+        space = get_space("fashion")
+        specs = unique_block_specs(space, space.resolutions[:1])[:3]
+        run = measure(self.make_profiler(), specs, self.plan, networks=[Workload.of_network(space, space.smallest)])
+        assert [row.block for row in run.blocks] == list(specs)
+        assert run.networks[0].median_ms > 0
+        assert all(row.conditions == run.blocks[0].conditions for row in (*run.blocks, *run.networks))
+
+    def _light_and_heavy(self) -> list[Workload]:
+        return [Workload.of_block(light_block()), Workload.of_block(heavy_block())]
+
+    def _check(self, workloads: list[Workload]) -> None:
+        profiler = self.make_profiler()
+        session = profiler.open(workloads, self.plan)
+        try:
+            check_outputs(session, workloads, self.plan, device=profiler.device.name)
+        finally:
+            session.close()
