@@ -1,0 +1,58 @@
+"""`ofa-hw report`: the report of a run, as a page, a picture, tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ofa_hw.cli.console import print_facts, print_json, remark
+from ofa_hw.cli.options import json_option, run_option
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@run_option
+@click.option("--html", type=_FILE, help="The page.  [default: report.html in the run]")
+@click.option("--png", type=_FILE, help="The picture.  [default: report.png in the run]")
+@click.option("--markdown", type=_FILE, help="The tables.  [default: summary.md in the run]")
+@click.option("--benchmark-json", type=_FILE, help="The figures.  [default: benchmark.json in the run]")
+@click.option("--lut", type=_FILE, help="The table that gives sampled subnets their latency.  [default: the search's]")
+@json_option
+def command(run: Path | None, lut: Path | None, as_json: bool, **files: Path | None) -> None:
+    """Make the report of a run from whatever it holds by now.
+
+    The page opens from disk and fetches nothing. Parts whose files are missing are left out, and the command that
+    makes each is named.
+
+    \b
+    Example:
+      ofa-hw report --run runs/demo --html report.html
+    """
+    from ofa_hw.report import ReportFiles, write_report
+    from ofa_hw.report.benchmark import benchmark_of
+    from ofa_hw.report.figures import figures_of
+    from ofa_hw.report.markdown import told_value
+    from ofa_hw.run import RunFolder
+
+    folder = RunFolder.open(run)
+    written = ReportFiles.of(folder, **files)
+    results = write_report(folder, written, lut=lut)
+    for part in results.missing:
+        remark(f"No {part.what} yet: {part.command}")
+    if as_json:
+        print_json(benchmark_of(results) | {"files": _names(written)})
+        return
+    print_facts([(figure.title, told_value(figure)) for figure in figures_of(results)], title=results.name)
+    print_facts(_names(written).items(), title="written")
+
+
+def _names(files: Any) -> dict[str, str]:
+    return {
+        "page": str(files.html),
+        "picture": str(files.png),
+        "tables": str(files.markdown),
+        "figures": str(files.benchmark_json),
+    }

@@ -1,0 +1,64 @@
+"""The parts of a report, whatever it is written as: sections of charts and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import altair as alt
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column's heading; numbers stand to the right."""
+
+    title: str
+    is_number: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """Cells as they are printed; where the row is a network, its architecture and its place in the trade-off."""
+
+    cells: tuple[str, ...]
+    arch_id: str | None = None
+    latency_ms: float | None = None
+    top1: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table with its title; a folded one is opened by the reader, a long one scrolls."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    folded: bool = False
+    is_long: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChartPlace:
+    """A chart with its title, its legend (series to colour of the theme), what it shows in words, and a remark."""
+
+    name: str
+    title: str
+    series: Mapping[str, str]
+    description: str
+    chart: alt.LayerChart
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading, a sentence about what is to be seen, figures and tables."""
+
+    anchor: str
+    title: str
+    about: str
+    figures: tuple[ChartPlace, ...] = ()
+    tables: tuple[Table, ...] = ()
+    has_detail: bool = False

@@ -1,0 +1,147 @@
+"""The figures of a run: numbers with a unit and a direction, for tiles, tables and benchmark.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from ofa_hw.report.results import RunResults
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One number of a run; `name` stays the same from run to run, `num` says of how many networks it was made."""
+
+    name: str
+    title: str
+    value: float
+    unit: str
+    smaller_is_better: bool
+    num: int = 1
+
+
+def wilson_interval(fraction: float, num: int, *, z: float = 1.96) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a share that was found among `num` images (Wilson, 1927)."""
+    middle = (fraction + z**2 / (2 * num)) / (1 + z**2 / num)
+    half = z / (1 + z**2 / num) * math.sqrt(fraction * (1 - fraction) / num + z**2 / (4 * num**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def figures_of(results: RunResults) -> list[Figure]:
+    """Return the figures that the files of the run allow, in the order of the work."""
+    return [
+        *_training_figures(results),
+        *_predictor_figures(results),
+        *_latency_figures(results),
+        *_verified_figures(results),
+    ]
+
+
+def _training_figures(results: RunResults) -> list[Figure]:
+    phases = results.phases
+    if not len(phases):
+        return []
+    last = phases[phases["index"] == phases["index"].max()]
+    figures = [
+        Figure(
+            name="train_seconds",
+            title="Training",
+            value=float(phases["seconds"].max()),
+            unit="s",
+            smaller_is_better=True,
+        )
+    ]
+    for row in last.to_dict("records"):
+        figures.append(
+            Figure(
+                name=f"val_top1_{row['subnet']}",
+                title=f"Top-1 of the {row['subnet']} subnet, validation images",
+                value=row["top1"],
+                unit="fraction",
+                smaller_is_better=False,
+            )
+        )
+    return figures
+
+
+def _predictor_figures(results: RunResults) -> list[Figure]:
+    if not results.predictor:
+        return []
+    told, num = results.predictor["figures"], int(results.predictor["figures"]["num_samples"])
+    score = results.predictor.get("score", "score")
+    common = {"num": num}
+    return [
+        Figure(
+            name="predictor_kendall_tau",
+            title=f"Accuracy predictor, Kendall tau on held-out subnets ({score})",
+            value=told["kendall_tau"],
+            unit="tau",
+            smaller_is_better=False,
+            **common,
+        ),
+        Figure(
+            name="predictor_top1_rmse",
+            title="Accuracy predictor, root mean square error of top-1 on held-out subnets",
+            value=told["top1_rmse"],
+            unit="fraction",
+            smaller_is_better=True,
+            **common,
+        ),
+    ]
+
+
+def _latency_figures(results: RunResults) -> list[Figure]:
+    nets = results.whole_nets
+    if not len(nets):
+        return []
+    figures = []
+    for name, column, told in (
+        ("whole_net_latency", "predicted_ms", "calibrated prediction"),
+        ("whole_net_sum", "sum_ms", "plain sum of blocks"),
+    ):
+        errors = (nets[column] / nets["measured_ms"] - 1).abs()
+        for statistic, value in (("median", errors.median()), ("worst", errors.max())):
+            figures.append(
+                Figure(
+                    name=f"{name}_{statistic}_error",
+                    title=f"Latency of whole networks, {told} against measured, {statistic} error",
+                    value=float(value),
+                    unit="fraction",
+                    smaller_is_better=True,
+                    num=len(nets),
+                )
+            )
+    return figures
+
+
+def _verified_figures(results: RunResults) -> list[Figure]:
+    nets = results.verified
+    if not len(nets):
+        return []
+    num = len(nets)
+    return [
+        Figure(
+            name="verified_top1_best",
+            title="Best verified network, top-1 on the test images",
+            value=float(nets["test_top1"].max()),
+            unit="fraction",
+            smaller_is_better=False,
+            num=num,
+        ),
+        Figure(
+            name="verified_top1_gain",
+            title="Gain of top-1 by fine-tuning, mean of the verified networks",
+            value=float((nets["test_top1"] - nets["test_top1_before"]).mean()),
+            unit="fraction",
+            smaller_is_better=False,
+            num=num,
+        ),
+        Figure(
+            name="verified_top1_error",
+            title="Predicted against verified top-1, mean error",
+            value=float((nets["predicted_top1"] - nets["test_top1"]).abs().mean()),
+            unit="fraction",
+            smaller_is_better=True,
+            num=num,
+        ),
+    ]

@@ -1,0 +1,59 @@
+"""The report as one picture: the trade-off above, training and trust in the table below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ofa_hw.errors import RunError
+from ofa_hw.report import charts
+from ofa_hw.report.results import RunResults
+from ofa_hw.report.sections import with_top1_interval
+from ofa_hw.report.theme import LIGHT, chart_config, with_colors
+
+HALF_WIDTH = 500
+GAP = 40
+AXIS_WIDTH = 55
+"""What the labels of a vertical axis take, so that the upper chart ends where the lower ones do."""
+
+
+def report_png(results: RunResults, *, scale: float = 1.5) -> bytes:
+    """Return the picture as a PNG file; its parts are those for which the run has the files, at least one.
+
+    Raises:
+        RunError: the run holds nothing yet that could be drawn.
+    """
+    import vl_convert
+
+    picture: bytes = vl_convert.vegalite_to_png(picture_specification(results), scale=scale)
+    return picture
+
+
+def picture_specification(results: RunResults) -> dict[str, Any]:
+    """Return the Vega-Lite specification of the picture, in the colours of the light theme."""
+    import altair as alt
+
+    rows: list[Any] = []
+    if len(results.front):
+        verified = with_top1_interval(results.verified)
+        width = 2 * HALF_WIDTH + GAP + AXIS_WIDTH
+        chart = charts.front_chart(results.samples, results.front, verified, width=width, height=430, legend=True)
+        rows.append(chart.properties(title=_title("Accuracy against latency", results.name)))
+    lower: list[Any] = []
+    if len(results.phases):
+        chart = charts.phases_chart(results.phases, width=HALF_WIDTH, legend=True)
+        lower.append(chart.properties(title=_title("Accuracy by phase of training", "validation images")))
+    if len(results.whole_nets):
+        chart = charts.whole_nets_chart(results.whole_nets, width=HALF_WIDTH, legend=True)
+        told = f"{len(results.whole_nets)} networks; the bands are 5 % and 10 %"
+        lower.append(chart.properties(title=_title("Latency of whole networks: promised, measured", told)))
+    if lower:
+        rows.append(alt.hconcat(*lower, spacing=GAP).resolve_scale(color="independent"))
+    if not rows:
+        raise RunError(f"{results.path} holds nothing to draw yet; train with `ofa-hw train --run {results.path}`")
+    chart = alt.vconcat(*rows, spacing=36).resolve_scale(color="independent")
+    config = chart_config() | {"background": LIGHT["page"], "padding": 24}
+    return with_colors(chart.to_dict() | {"config": config}, LIGHT)
+
+
+def _title(text: str, subtitle: str) -> dict[str, str]:
+    return {"text": text, "subtitle": subtitle}

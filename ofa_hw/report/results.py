@@ -1,0 +1,201 @@
+"""`RunResults`: what the files of a run hold, as tables, and which of them are still to be made."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_hw.errors import InvalidInputError, RunError
+from ofa_hw.files import read_jsonl
+from ofa_hw.lut import LatencyTable
+from ofa_hw.predictor.samples import read_samples
+from ofa_hw.run import RunFolder
+from ofa_hw.space import ArchConfig, SearchSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIT_FIGURES = ("num_samples", "kendall_tau", "top1_rmse", "coverage_90")
+PHASE_COLUMNS = ("index", "phase", "subnet", "top1", "seconds", "images")
+LOSS_COLUMNS = ("images", "phase", "loss")
+SAMPLE_COLUMNS = ("arch_id", "arch", "top1", "mean_true_prob", "num_images", "predicted_latency_ms")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Missing:
+    """What a run does not hold yet, and the command that makes it."""
+
+    what: str
+    command: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunResults:
+    """The tables of one run; a table whose file is not there yet has no rows, and `missing` says what makes it.
+
+    table         a row is
+    -----------   -------------------------------------------------------------------------------------------
+    `phases`      a subnet evaluated at the end of a training phase (`PHASE_COLUMNS`; top1 a fraction)
+    `losses`      a logged step of training (`LOSS_COLUMNS`; images counted from the start of training)
+    `samples`     an evaluated subnet (`SAMPLE_COLUMNS`); latency is NaN without a table
+    `front`       a network of the predicted front (FRONT_COLUMNS)
+    `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS)
+    `whole_nets`  a whole network beside the sum of its blocks (WHOLE_NET_COLUMNS)
+
+    `predictor` holds what predictor.json tells of the accuracy predictor; it is empty where there is none.
+    """
+
+    name: str
+    path: Path
+    space: SearchSpace
+    config: Mapping[str, Any]
+    phases: pd.DataFrame
+    losses: pd.DataFrame
+    samples: pd.DataFrame
+    front: pd.DataFrame
+    verified: pd.DataFrame
+    whole_nets: pd.DataFrame
+    predictor: Mapping[str, Any]
+    missing: tuple[Missing, ...]
+
+
+FRONT_COLUMNS = {"arch_id": str, "arch": str, "predicted_top1": float, "predicted_latency_ms": float}
+VERIFIED_COLUMNS = {
+    "arch_id": str,
+    "arch": str,
+    "predicted_top1": float,
+    "test_top1_before": float,
+    "test_top1": float,
+    "predicted_latency_ms": float,
+    "measured_latency_ms": float,
+}
+WHOLE_NET_COLUMNS = {"arch_id": str, "origin": str, "sum_ms": float, "predicted_ms": float, "measured_ms": float}
+
+
+def read_results(run: RunFolder, *, lut: Path | None = None) -> RunResults:
+    """Return what the files of `run` hold; the latency table at `lut`, where given, places its samples.
+
+    Raises:
+        RunError: a file is damaged; the message names the file and the place.
+        TableError: the latency table cannot be read, or is of another space.
+    """
+    phases, losses = _training_tables(run)
+    results = RunResults(
+        name=run.path.resolve().name,
+        path=run.path,
+        space=run.space,
+        config=run.config,
+        phases=phases,
+        losses=losses,
+        samples=_sample_table(run, LatencyTable.read(lut) if lut else None),
+        front=_read_if_made(run.front_path, FRONT_COLUMNS),
+        verified=_read_if_made(run.verified_path, VERIFIED_COLUMNS),
+        whole_nets=_read_if_made(run.path / "whole_nets.csv", WHOLE_NET_COLUMNS),
+        predictor=_read_predictor_facts(run),
+        missing=(),
+    )
+    return dataclasses.replace(results, missing=_missing(results))
+
+
+def read_table(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
+    """Return the CSV file at `path`, which must have `columns` of text or of finite numbers; it may have more.
+
+    Raises:
+        RunError: naming the file, the row and the column at fault.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, comment="#", dtype={name: kind for name, kind in columns.items() if kind is str})
+    except ValueError as error:
+        raise RunError(f"{path}: must be a table of comma-separated values; {error}") from error
+    for name, kind in columns.items():
+        if name not in table:
+            raise RunError(f"{path}: must have a column {name}; it has {', '.join(map(str, table.columns))}")
+        if kind is float:
+            table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+        is_good = table[name].map(math.isfinite) if kind is float else table[name].notna()
+        if not is_good.all():
+            wanted = "a finite number" if kind is float else "a text"
+            raise RunError(f"{path}, row {int(is_good.argmin()) + 1}: {name} must be {wanted}; make the file again")
+    for row, text in enumerate(table["arch"] if "arch" in columns else (), start=1):
+        try:
+            ArchConfig.from_json(text)
+        except InvalidInputError as error:
+            raise RunError(f"{path}, row {row}: {error}") from error
+    return table
+
+
+def _read_if_made(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
+    return read_table(path, columns) if path.exists() else _table(tuple(columns), [])
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def _training_tables(run: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return (`phases`, `losses`) from the journal of training, which counts images anew in each phase."""
+    phases, losses, images_before = [], [], 0
+    for number, row in enumerate(read_jsonl(run.metrics_path), start=1):
+        try:
+            if row["kind"] == "step":
+                losses.append((images_before + int(row["images"]), str(row["phase"]), float(row["loss"])))
+            elif row["kind"] == "phase_end":
+                images_before += int(row["images"])
+                for subnet, scores in row["evals"].items():
+                    end = (int(row["index"]), str(row["phase"]), subnet, float(scores["top1"]))
+                    phases.append((*end, float(row["seconds"]), images_before))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{run.metrics_path}, line {number}: must be a row of the training journal ({error!r}); train again"
+            ) from error
+    return _table(PHASE_COLUMNS, phases), _table(LOSS_COLUMNS, losses)
+
+
+def _sample_table(run: RunFolder, lut: LatencyTable | None) -> pd.DataFrame:
+    samples = read_samples(run.samples_path)
+    latency_ms: Iterable[float] = itertools.repeat(math.nan, len(samples))
+    if lut and samples:
+        latency_ms = lut.latency_ms(run.space, run.space.encode(sample.arch for sample in samples))
+    rows = [
+        (sample.arch.arch_id, sample.arch.to_json(), sample.top1, sample.mean_true_prob, sample.num_images, float(ms))
+        for sample, ms in zip(samples, latency_ms, strict=True)
+    ]
+    return _table(SAMPLE_COLUMNS, rows)
+
+
+def _read_predictor_facts(run: RunFolder) -> Mapping[str, Any]:
+    path = run.predictor_path / "predictor.json"
+    if not path.exists():
+        return {}
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text())
+        for name in FIT_FIGURES:
+            float(facts["figures"][name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: must tell the figures of the fit ({error!r}); run `ofa-hw fit` again") from error
+    return facts
+
+
+def _missing(results: RunResults) -> tuple[Missing, ...]:
+    makers = {
+        "training": (results.phases, "train"),
+        "evaluated subnets": (results.samples, "sample"),
+        "accuracy predictor": (results.predictor, "fit"),
+        "front": (results.front, "search"),
+        "verified networks": (results.verified, "verify"),
+        "whole networks beside the table": (results.whole_nets, "verify"),
+    }
+    return tuple(
+        Missing(what=what, command=f"ofa-hw {command} --run {results.path}")
+        for what, (table, command) in makers.items()
+        if len(table) == 0
+    )

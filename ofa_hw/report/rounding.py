@@ -1,0 +1,40 @@
+"""How numbers are printed: full precision is kept in files, and rounded here alone."""
+
+from __future__ import annotations
+
+
+def percent(fraction: float) -> str:
+    """Return 0.8812 as "88.1 %"."""
+    return f"{100 * fraction:.1f} %"
+
+
+def points(fraction: float) -> str:
+    """Return the difference 0.012 as "+1.2", in percentage points."""
+    return f"{100 * fraction:+.1f}"
+
+
+def milliseconds(value: float) -> str:
+    """Return a time in ms with three significant digits, without its unit."""
+    if value >= 100:
+        return f"{value:.0f}"
+    digits = 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def relative(ratio: float) -> str:
+    """Return the ratio 1.032 as "+3.2 %"."""
+    return f"{100 * (ratio - 1):+.1f} %"
+
+
+def count(value: float) -> str:
+    """Return 1640000000 as "1.6 billion", 5411904 as "5.4 million", 13834 as "13,834"."""
+    for size, word in ((1e12, ""), (1e9, " billion"), (1e6, " million")):
+        if value >= size:
+            return f"{value:.1e}" if not word else f"{value / size:.1f}{word}"
+    return f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """Return a duration as "42 s" or "7 min 12 s"."""
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,85 @@
+"""What a reader takes away at a glance: the lead sentences, the tiles, and where the run comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from ofa_hw.report.results import RunResults
+from ofa_hw.report.rounding import count, milliseconds, percent, points, seconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One number that stands out, with what it says."""
+
+    title: str
+    value: str
+    note: str
+
+
+def lead_of(results: RunResults) -> list[str]:
+    """Return one or two sentences that tell the result."""
+    space = results.space
+    told = f"One supernet, trained once, holds {count(space.num_archs)} networks of the space {space.name}."
+    nets = results.verified
+    if not len(nets):
+        return [told]
+    best, fastest = nets.loc[nets["test_top1"].idxmax()], nets.loc[nets["measured_latency_ms"].idxmin()]
+    result = (
+        f"The most accurate of {len(nets)} networks that were taken out of it classifies {percent(best['test_top1'])} "
+        f"of the test images rightly, in {milliseconds(best['measured_latency_ms'])} ms"
+    )
+    if best["arch_id"] == fastest["arch_id"]:
+        return [result + ".", told]
+    speedup = best["measured_latency_ms"] / fastest["measured_latency_ms"]
+    cost = best["test_top1"] - fastest["test_top1"]
+    result += (
+        f"; the fastest is {speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms, "
+        f"for {100 * cost:.1f} points less. Both were measured, whole, on the device."
+    )
+    return [result, told]
+
+
+def tiles_of(results: RunResults) -> list[Tile]:
+    """Return the tiles for which the run has the files."""
+    tiles = []
+    nets = results.verified
+    if len(nets):
+        gain = (nets["test_top1"] - nets["test_top1_before"]).mean()
+        error = (nets["predicted_top1"] - nets["test_top1"]).abs().mean()
+        best = nets.loc[nets["test_top1"].idxmax()]
+        note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured"
+        tiles.append(Tile(title="Best verified top-1", value=percent(best["test_top1"]), note=note))
+        note = f"points of top-1, mean of {len(nets)} networks"
+        tiles.append(Tile(title="Gain by fine-tuning", value=points(gain), note=note))
+        note = "points, predicted against tested, mean"
+        tiles.append(Tile(title="Error of predicted top-1", value=f"{100 * error:.1f}", note=note))
+    if len(results.whole_nets):
+        errors = (results.whole_nets["predicted_ms"] / results.whole_nets["measured_ms"] - 1).abs()
+        note = f"median of {len(errors)} whole networks, worst {percent(errors.max())}"
+        tiles.append(Tile(title="Error of predicted latency", value=percent(errors.median()), note=note))
+    if results.predictor:
+        figures = results.predictor["figures"]
+        note = f"Kendall tau on held-out subnets, of {figures['num_samples']}"
+        tiles.append(Tile(title="Ranking of subnets", value=f"{figures['kendall_tau']:.2f}", note=note))
+    if len(results.phases):
+        note = f"{len(set(results.phases['index']))} phases, {results.phases['images'].max():,} images"
+        tiles.append(Tile(title="Training", value=seconds(results.phases["seconds"].max()), note=note))
+    return tiles
+
+
+def provenance_of(results: RunResults) -> list[tuple[str, str]]:
+    """Return what config.toml says of how the run was made, the space left out."""
+    facts = [("run folder", str(results.path))]
+    for table, settings in results.config.items():
+        if table == "space":
+            continue
+        values = settings.items() if isinstance(settings, dict) else [("", settings)]
+        facts += [(f"{table}: {name}" if name else table, _told(value)) for name, value in values]
+    return facts
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

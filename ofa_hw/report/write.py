@@ -1,0 +1,68 @@
+"""Writing the report: every file of it whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+from ofa_hw.errors import MissingDependencyError
+from ofa_hw.files import write_bytes, write_json, write_text
+from ofa_hw.report.benchmark import benchmark_of
+from ofa_hw.report.markdown import report_markdown
+from ofa_hw.report.results import RunResults, read_results
+from ofa_hw.run import RunFolder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportFiles:
+    """Where each form of the report goes."""
+
+    html: Path
+    png: Path
+    markdown: Path
+    benchmark_json: Path
+
+    @classmethod
+    def of(
+        cls,
+        run: RunFolder,
+        *,
+        html: Path | None = None,
+        png: Path | None = None,
+        markdown: Path | None = None,
+        benchmark_json: Path | None = None,
+    ) -> ReportFiles:
+        """Return the files of `run`: report.html, report.png, summary.md, benchmark.json, or those that are given."""
+        return cls(
+            html=html or run.path / "report.html",
+            png=png or run.path / "report.png",
+            markdown=markdown or run.path / "summary.md",
+            benchmark_json=benchmark_json or run.path / "benchmark.json",
+        )
+
+
+def write_report(run: RunFolder, files: ReportFiles | None = None, *, lut: Path | None = None) -> RunResults:
+    """Write every form of the report of `run` and return what it tells.
+
+    `lut` is the table that places sampled subnets on the axis of latency; None is the one that the search used.
+
+    Raises:
+        RunError: the run holds nothing to draw, or a file of it is damaged.
+        MissingDependencyError: altair or vl-convert-python is not installed.
+    """
+    for package in ("altair", "vl_convert"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependencyError(f"a report needs {package}; install it by `pip install ofa-hw[report]`")
+
+    from ofa_hw.report.page import report_html
+    from ofa_hw.report.picture import report_png
+
+    files = files or ReportFiles.of(run)
+    results = read_results(run, lut=lut)
+    picture, page = report_png(results), report_html(results)
+    write_bytes(files.png, picture)
+    write_text(files.html, page)
+    write_text(files.markdown, report_markdown(results))
+    write_json(files.benchmark_json, benchmark_of(results))
+    return results

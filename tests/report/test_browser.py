@@ -1,0 +1,100 @@
+"""The page in a real browser, opened from disk."""
+
+import os
+import shutil
+
+import pytest
+
+from ofa_hw.report.page import report_html
+
+BROWSER = os.environ.get("OFA_HW_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH; on Debian: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, synthetic_results) -> str:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(report_html(synthetic_results))
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Return a function that opens the page at a width and waits until its charts are drawn; it fails on any noise."""
+    noise, contexts = [], []
+
+    def open_at(width: int, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: noise.append(message.text))
+        page.on("pageerror", lambda error: noise.append(str(error)))
+        page.on("request", lambda request: request.url == address or noise.append(request.url))
+        page.goto(address)
+        page.wait_for_selector("html[data-drawn=yes]", timeout=30_000)
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert noise == []
+
+
+def networks_shown(page) -> int:
+    return page.locator("#networks tbody tr:not(.out)").count()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_every_width_and_draws_every_chart(open_page, width, scheme):
+    page = open_page(width, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator(".chart svg").count() == 5
+    assert page.locator(".chart svg .mark-symbol path").count() > 100
+
+
+def test_a_network_is_chosen_by_keyboard_and_shown_as_a_picture(open_page):
+    page = open_page(1280)
+    page.locator("#verified button.pick").nth(1).press("Enter")
+    panel = page.locator("#network")
+    assert panel.locator("h3").inner_text() == "Network 2, verified"
+    assert panel.locator("svg rect title").count() >= 3
+    assert "ofa-hw export" in panel.locator("code").inner_text()
+    assert page.locator("#verified tr.chosen").count() == 1
+
+
+def test_a_click_on_a_point_chooses_its_network(open_page):
+    page = open_page(1280)
+    before = page.locator("#network h3").inner_text()
+    page.locator("#chart-front svg .mark-symbol path[aria-label*='sampled']").first.click(force=True)
+    page.wait_for_function("text => document.querySelector('#network h3').innerText !== text", arg=before)
+    assert "--arch arch.json" in page.locator("#network code").inner_text()
+
+
+def test_brushing_the_picture_filters_the_table(open_page):
+    page = open_page(1280)
+    everything = networks_shown(page)
+    box = page.locator("#chart-front svg").bounding_box()
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.05 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.9 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function("document.querySelectorAll('#networks tr.out').length > 0")
+    assert 0 < networks_shown(page) < everything
+
+
+def test_the_theme_can_be_changed(open_page):
+    page = open_page(1280, color_scheme="light")
+    color = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(color)
+    page.locator("#theme").press("Enter")
+    assert page.evaluate(color) != before
