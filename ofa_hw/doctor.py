@@ -150,8 +150,8 @@ def _advice(found: Diagnosis) -> Iterable[str]:
     if found.clock_noise > NOISE_LIMIT:
         noise, limit = 100 * found.clock_noise, 100 * NOISE_LIMIT
         yield (
-            f"The clock is noisy ({noise:.0f} % above its least, {limit:.0f} % is quiet). Close other programs before you "
-            "measure: noisy rounds are measured again, which takes longer."
+            f"The clock is noisy ({noise:.0f} % above its least, {limit:.0f} % is quiet). Close other programs before "
+            "you measure: noisy rounds are measured again, which takes longer."
         )
     if found.load > 0.5 * found.num_cores:
         yield f"Other work keeps {found.load:.1f} of {found.num_cores} cores busy: latencies measured now will be high."
