@@ -1,4 +1,4 @@
-"""`ofa-hw lut`: look at tables, check them, compare them."""
+"""`ofa-hw lut`: look at tables, check them, compare them, import published ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json, print_table
+from ofa_hw.cli.console import print_facts, print_json, print_table, remark
 from ofa_hw.cli.options import json_option
 
 TABLE = click.Path(dir_okay=False, path_type=Path)
@@ -16,7 +16,7 @@ TABLE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def command() -> None:
-    r"""Show, validate and compare latency tables.
+    r"""Show, validate, compare and import latency tables.
 
     \b
     Example:
@@ -120,3 +120,27 @@ def diff(first: Path, second: Path, rows: int, as_json: bool) -> None:
         ],
         title="The largest differences",
     )
+
+
+@command.command(name="import")
+@click.argument("paths", type=TABLE, nargs=-1, required=True)
+@click.option("--space", "space_name", required=True, help="The space whose blocks the files tell of.")
+@click.option("--out", type=TABLE, required=True, help="The table to write.")
+@click.option("--device", help="The device that was published.  [default: the name of OUT]")
+def import_(paths: tuple[Path, ...], space_name: str, out: Path, device: str | None) -> None:
+    r"""Make a table of published ones: the YAML of once-for-all or ProxylessNAS, one file for each input size.
+
+    \b
+    Example:
+      ofa-hw lut import note10_224_lookup_table.yaml --space ofa-mobilenetv3-w1.2 --out lut/note10.csv
+    """
+    from ofa_hw.blocks import unique_block_specs
+    from ofa_hw.lut import import_tables
+    from ofa_hw.space import get_space
+
+    space = get_space(space_name)
+    table = import_tables(paths, space, device=device or out.stem)
+    table.write(out)
+    num_blocks = len(unique_block_specs(space, table.resolutions))
+    sizes = ", ".join(map(str, table.resolutions))
+    remark(f"{out}: {len(table.measurements)} of the {num_blocks} blocks of {space.name} at {sizes} px")

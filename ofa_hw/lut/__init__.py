@@ -3,6 +3,7 @@
 from ofa_hw.lut.calibration import Calibration, Figures
 from ofa_hw.lut.compare import BlockDifference, TableDifference, compare_tables
 from ofa_hw.lut.networks import draw_networks
+from ofa_hw.lut.published import import_tables
 from ofa_hw.lut.table import LatencyTable, calibrate_table
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "calibrate_table",
     "compare_tables",
     "draw_networks",
+    "import_tables",
 ]

@@ -36,7 +36,7 @@ _WORDS: dict[str, dict[str, Any]] = {
     "has_skip": {"True": True, "False": False},
 }
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\+00:00|Z))?")
+_MOMENT = re.compile(r"unknown|\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\+00:00|Z))?")
 
 
 # ---------------------------------------------------------------------------------------------------- writing
@@ -231,7 +231,7 @@ def _read_row(row: _Row, conditions: RunConditions) -> Measurement:
     for name in ("mad_ms", "process_spread"):
         values[name] = row.optional(name, _not_negative, "a finite number of 0 or more, or empty")
     values["num_runs"] = row.read("num_runs", _whole, "a whole number")
-    values["measured_at"] = row.read("measured_at", _moment, "a date and time such as 2026-01-31T12:00:00+00:00")
+    values["measured_at"] = row.read("measured_at", _moment, "a time such as 2026-01-31T12:00:00+00:00, or unknown")
     try:
         return Measurement(
             block=_read_block(row),
