@@ -30,3 +30,10 @@ def seed_option(function: F) -> F:
     return click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
     )(function)
+
+
+def threads_option(function: F) -> F:
+    """Add `--threads`, handed over as `threads`: None for one a core."""
+    return click.option(
+        "--threads", type=click.IntRange(min=1), help="Threads to compute with.  [default: one a core]"
+    )(function)

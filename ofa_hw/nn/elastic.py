@@ -1,4 +1,4 @@
-"""The elastic block: one set of weights from which every kernel size and width is cut (arXiv 1908.09791, section 3.2)."""
+"""The elastic block: one set of weights for every kernel size and width (arXiv 1908.09791, section 3.2)."""
 
 from __future__ import annotations
 
@@ -77,13 +77,18 @@ class ElasticInvertedResidual(InvertedResidual):
 
         Importance is the L1 norm of what a channel gives to `conv_pwl`. `bounds` are rising channel counts that end
         with all channels: (40, 60, 80) sorts channels 0-39, 40-59 and 60-79 each on their own. Squeeze-and-excite's
-        hidden units are then sorted by what they give to its expansion. The function of the largest form stays as it was.
+        hidden units are then sorted by what they give to its expansion. The largest form computes the same as before.
         """
         importance = self.conv_pwl.weight.detach().abs().sum((0, 2, 3))
         order = _order_in_bands(importance, bounds)
         with torch.no_grad():
             _permute(self.conv_pwl.weight, order, dim=1)
-            for tensor in (self.conv_pw.weight, self.conv_dw.weight, *_channel_tensors(self.bn_pw), *_channel_tensors(self.bn_dw)):
+            for tensor in (
+                self.conv_pw.weight,
+                self.conv_dw.weight,
+                *_channel_tensors(self.bn_pw),
+                *_channel_tensors(self.bn_dw),
+            ):
                 _permute(tensor, order)
             if isinstance(self.se, SqueezeExcite):
                 reduce, expand = self.se.conv_reduce, self.se.conv_expand

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -19,7 +20,7 @@ def fold_block(spec: BlockSpec, block: nn.Module) -> FoldedBlock:
 
     Folding is done in float64 and rounded once to float32.
     """
-    weights: dict[str, np.ndarray] = {}
+    weights: dict[str, npt.NDArray[np.float32]] = {}
     for name, layer in block.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             weight = layer.weight.detach().double()

@@ -35,7 +35,7 @@ def from_published(space: SearchSpace, state: Mapping[str, Any]) -> dict[str, Te
 
     Published files hold the weights below the key `state_dict`; either level is taken.
     """
-    weights = state["state_dict"] if "state_dict" in state else state
+    weights = state.get("state_dict", state)
     return {_our_key(space, key): tensor for key, tensor in weights.items()}
 
 

@@ -1,4 +1,4 @@
-"""Batch-norm statistics of a subnet, taken anew: those of the supernet belong to no subnet (arXiv 1908.09791, section 3.3)."""
+"""Batch-norm statistics of a subnet, taken anew: those of the supernet belong to no subnet (arXiv 1908.09791, 3.3)."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _recalibrate(net: nn.Module, batches: Iterable[Tensor]) -> None:
             net(x_BCHW)
             num_images += len(x_BCHW)
             for norm, mean, variance in zip(norms, means, variances, strict=True):
-                mean += norm.running_mean * len(x_BCHW)
-                variance += norm.running_var * (len(x_BCHW) * (counts[norm] - 1) / counts[norm])
+                mean.add_(norm.running_mean, alpha=len(x_BCHW))
+                variance.add_(norm.running_var, alpha=len(x_BCHW) * (counts[norm] - 1) / counts[norm])
     finally:
         for hook in hooks:
             hook.remove()

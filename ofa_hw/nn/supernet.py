@@ -51,7 +51,9 @@ class Supernet(nn.Module):
 
     def chain(self, arch: ArchConfig) -> Iterator[tuple[nn.Module, BlockSpec]]:
         """Yield the modules that `arch` passes through, each with the block that it acts as."""
-        active = [block for blocks, choices in zip(self.stages, arch.stages, strict=True) for block in blocks[: len(choices)]]
+        active = [
+            block for blocks, choices in zip(self.stages, arch.stages, strict=True) for block in blocks[: len(choices)]
+        ]
         yield from zip((*self.before, *active, *self.after), block_specs(self.space, arch), strict=True)
 
     def forward(self, x_BCHW: Tensor, arch: ArchConfig | None = None) -> Tensor:
@@ -67,7 +69,7 @@ class Supernet(nn.Module):
         return x_BCHW
 
     def extract(self, arch: ArchConfig) -> nn.Sequential:
-        """Return `arch` as a network of its own with copies of the weights: equal outputs in eval mode, no supernet needed."""
+        """Return `arch` as a network of its own with copies of the weights; in eval mode both give equal outputs."""
         with torch.device("meta"):
             subnet = build_subnet(self.space, arch)
         for block, (module, spec) in zip(subnet, self.chain(arch), strict=True):
@@ -116,5 +118,7 @@ class Supernet(nn.Module):
                 for what, keys in (("missing", missing), ("unknown", extra), ("of another shape", shapes))
                 if keys
             ]
-            raise InvalidInputError(f"the checkpoint must hold the weights of {self.space.name!r}; keys: {', '.join(told)}")
+            raise InvalidInputError(
+                f"the checkpoint must hold the weights of {self.space.name!r}; keys: {', '.join(told)}"
+            )
         self.load_state_dict(ours)

@@ -1,0 +1,23 @@
+"""Training the supernet by progressive shrinking, judging and fine-tuning its subnets."""
+
+from ofa_hw.training.config import TrainingConfig
+from ofa_hw.training.cpu import prepare_cpu
+from ofa_hw.training.finetune import FinetuneConfig, finetune
+from ofa_hw.training.runs import create_run, load_supernet, open_images, read_metrics, train_run
+from ofa_hw.training.sampling import sample_run
+from ofa_hw.training.schedule import Phase, progressive_shrinking
+
+__all__ = [
+    "FinetuneConfig",
+    "Phase",
+    "TrainingConfig",
+    "create_run",
+    "finetune",
+    "load_supernet",
+    "open_images",
+    "prepare_cpu",
+    "progressive_shrinking",
+    "read_metrics",
+    "sample_run",
+    "train_run",
+]

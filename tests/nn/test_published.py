@@ -53,7 +53,7 @@ def test_sorted_channels_give_the_recorded_logits(published_net: Supernet, oracl
         assert _distance(logits, recorded[f"after_stage{stage}_e{expand_ratio}"]) < 1e-3
 
 
-@pytest.mark.parametrize("case", (1, 2))
+@pytest.mark.parametrize("case", [1, 2])
 def test_recalibrated_statistics_equal_once_for_all(
     published_net: Supernet, oracle: Path, oracle_archs: list[ArchConfig], case: int
 ) -> None:

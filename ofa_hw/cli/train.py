@@ -1,0 +1,99 @@
+"""`ofa-hw train`: progressive shrinking on the user's images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ofa_hw.cli.console import print_json, print_table, remark, show_progress
+from ofa_hw.cli.options import json_option, seed_option, threads_option
+
+
+@click.command()
+@click.option(
+    "--run", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.  [default: runs/SPACE]"
+)
+@click.option("--space", "space_name", default="fashion", show_default=True, help="Name of a space, or a .toml file.")
+@click.option(
+    "--data",
+    default="fashion-mnist-5000",
+    show_default=True,
+    help="Folder of images by class (train/, val/ or test/), folder of IDX files, or the built-in images.",
+)
+@click.option(
+    "--epochs",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Passes over the images.  [default: enough for 400,000]",
+)
+@click.option("--batch-size", type=click.IntRange(min=2), default=64, show_default=True, help="Images in a step.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=0.3, show_default=True, help="Highest rate."
+)
+@click.option(
+    "--max-bad-images", type=click.IntRange(min=0), default=0, show_default=True, help="Damaged images to leave out."
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
+@threads_option
+@seed_option
+@json_option
+def command(
+    run: Path | None,
+    space_name: str,
+    data: str,
+    epochs: float | None,
+    batch_size: int,
+    learning_rate: float,
+    max_bad_images: int,
+    resume: bool,
+    threads: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Train a supernet by progressive shrinking.
+
+    The largest network first, then ever smaller kernels, depths and widths, taught by the largest. Interrupt it at any
+    time: --resume ends with the same weights as an unbroken run.
+
+    \b
+    Example:
+      ofa-hw train --space fashion --data fashion-mnist-5000
+    """
+    from ofa_hw.run import RunFolder
+    from ofa_hw.space import get_space
+    from ofa_hw.training import create_run, prepare_cpu, progressive_shrinking, read_metrics, train_run
+
+    prepare_cpu(threads)
+    with show_progress() as progress:
+        if resume:
+            folder = RunFolder.open(run)
+        else:
+            space = get_space(space_name)
+            folder = create_run(
+                run or Path("runs") / space.name,
+                space=space,
+                data=data,
+                schedule=lambda num_images: progressive_shrinking(
+                    space,
+                    num_images=round(epochs * num_images) if epochs else None,
+                    learning_rate=learning_rate,
+                ),
+                batch_size=batch_size,
+                seed=seed,
+                max_bad_images=max_bad_images,
+                progress=progress,
+            )
+        train_run(folder, resume=resume, progress=progress)
+    phases = [row for row in read_metrics(folder) if row["kind"] == "phase_end"]
+    if as_json:
+        print_json({"run": str(folder.path), "phases": phases})
+        return
+    names = list(phases[-1]["evals"])
+    print_table(
+        ("phase", "images", *(f"{name}, top-1" for name in names)),
+        [
+            (row["phase"], f"{row['images']:,}", *(f"{row['evals'][name]['top1']:.3f}" for name in names))
+            for row in phases
+        ],
+    )
+    remark(f"the supernet is in {folder.supernet_path}; next: ofa-hw sample --num 300 --run {folder.path}")

@@ -1,0 +1,74 @@
+"""Batches of images as the network wants them: drawn, augmented, scaled, normalised, each a function of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ofa_hw.training.data import ImageSet
+
+
+class ImageBatches:
+    """Images of one split as float batches, normalised by `mean` and `std` of each channel (scale 0 to 1).
+
+    Whatever is random is drawn from the step's own generator, so that a resumed run sees what an unbroken one sees.
+    """
+
+    def __init__(self, images: ImageSet, *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        """Keep the pixels of `images` as they are; batches are made when they are asked for."""
+        self.images = images
+        self.mean, self.std = mean, std
+        self.labels = torch.from_numpy(images.labels)
+        self._pixels = torch.from_numpy(images.pixels)
+        self._scaled: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def first(self, num: int) -> ImageBatches:
+        """Return the first `num` images, or all where there are fewer."""
+        return ImageBatches(self.images.take(np.arange(min(num, len(self)))), mean=self.mean, std=self.std)
+
+    def all_at(self, resolution: int, batch_size: int) -> Iterator[Tensor]:
+        """Yield all images in their order, (n, channels, resolution, resolution), without augmentation.
+
+        What was scaled once is kept, as judging comes back to the same few resolutions.
+        """
+        if resolution not in self._scaled:
+            parts = (self._finish(part.float(), resolution) for part in self._pixels.split(1000))
+            self._scaled[resolution] = torch.cat(list(parts)).contiguous(memory_format=torch.channels_last)
+        yield from self._scaled[resolution].split(batch_size)
+
+    def augmented(
+        self, indices: Tensor, resolution: int, rng: np.random.Generator, *, max_shift: int, flip: bool
+    ) -> Tensor:
+        """Return the images at `indices`, each mirrored by a coin and shifted by up to `max_shift` pixels."""
+        x_BCHW = self._pixels[indices].float()
+        num, _, height, width = x_BCHW.shape
+        if flip:
+            mirrored = torch.from_numpy(rng.random(num) < 0.5)
+            x_BCHW[mirrored] = x_BCHW[mirrored].flip(3)
+        if max_shift:
+            padded = F.pad(x_BCHW, (max_shift,) * 4, mode="replicate")
+            offsets = torch.from_numpy(rng.integers(0, 2 * max_shift + 1, size=(num, 2)))
+            rows, columns = offsets[:, :1] + torch.arange(height), offsets[:, 1:] + torch.arange(width)
+            shifted = padded[torch.arange(num)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+            x_BCHW = shifted.permute(0, 3, 1, 2)
+        return self._finish(x_BCHW, resolution)
+
+    def _finish(self, x_BCHW: Tensor, resolution: int) -> Tensor:
+        if x_BCHW.shape[-1] != resolution:
+            x_BCHW = F.interpolate(x_BCHW, (resolution, resolution), mode="bilinear", antialias=True)
+        mean, std = (torch.tensor(values).reshape(1, -1, 1, 1) * 255 for values in (self.mean, self.std))
+        return ((x_BCHW - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def epoch_order(num_images: int, seed: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Return the order in which an epoch sees its images: a permutation that `seed` decides."""
+    return np.random.default_rng(seed).permutation(num_images)

@@ -1,0 +1,98 @@
+"""Where training stands, in one file: weights, teacher, momentum as safetensors, the position in its header."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ofa_hw.errors import RunError
+from ofa_hw.files import write_bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Position:
+    """How far training is: `step` steps of phase `phase`, `num_rows` rows of the journal, `seconds` of work."""
+
+    phase: int = 0
+    step: int = 0
+    num_rows: int = 0
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """All that a resumed training needs; `tensors` are grouped by a prefix: net, teacher, momentum."""
+
+    position: Position
+    config: str
+    tensors: dict[str, Tensor]
+
+    def group(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors of a group by their names without the prefix."""
+        return {
+            key.removeprefix(f"{prefix}."): value for key, value in self.tensors.items() if key.startswith(f"{prefix}.")
+        }
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
+    """Write `checkpoint` into `folder`, remove all but the last `keep`, return its path."""
+    position = checkpoint.position
+    metadata = {"position": json.dumps(dataclasses.asdict(position)), "config": checkpoint.config}
+    path = folder / f"phase{position.phase:02d}-step{position.step:07d}.safetensors"
+    tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
+    write_bytes(path, save(tensors, metadata))
+    for old in sorted(folder.glob("phase*.safetensors"))[:-keep]:
+        old.unlink()
+    return path
+
+
+def read_last_checkpoint(folder: Path) -> Checkpoint | None:
+    """Return the checkpoint of `folder` that is furthest; None where there is none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    paths = sorted(folder.glob("phase*.safetensors"))
+    if not paths:
+        return None
+    try:
+        with safe_open(paths[-1], framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        position = Position(**json.loads(metadata["position"]))
+        return Checkpoint(position=position, config=metadata["config"], tensors=tensors)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{paths[-1]} is damaged ({error}); remove it to go on from the checkpoint before it") from error
+
+
+def read_weights(path: Path, like: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, which must have the names and shapes of `like`.
+
+    Raises:
+        RunError: the file is missing or damaged, or holds the weights of another space.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} is missing or damaged ({error}); train again with `ofa-hw train`") from error
+    if {key: tensor.shape for key, tensor in tensors.items()} != {key: tensor.shape for key, tensor in like.items()}:
+        raise RunError(f"{path} holds the weights of another space or class count than config.toml names")
+    return tensors
+
+
+def save_weights(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write the weights of a network to `path`, atomically."""
+    write_bytes(
+        path,
+        save(
+            {key: value.detach().contiguous(memory_format=torch.contiguous_format) for key, value in state.items()},
+            metadata,
+        ),
+    )

@@ -1,0 +1,34 @@
+"""What makes torch quick on a CPU and is not torch's own business."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_ONE_GIB = 1 << 30
+
+
+def prepare_cpu(threads: int | None = None) -> int:
+    """Set torch's threads (None: one for each core this process may use) and glibc's allocator; return the threads.
+
+    By default glibc gives large blocks back to the system at each free and faults them in again at each step, which
+    costs a supernet about a tenth of its speed.
+    """
+    import torch
+
+    threads = threads or available_cores()
+    torch.set_num_threads(threads)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_MMAP_THRESHOLD, _ONE_GIB)
+            libc.mallopt(_M_TRIM_THRESHOLD, _ONE_GIB)
+    return threads
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

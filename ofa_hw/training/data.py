@@ -1,0 +1,275 @@
+"""Images by class, from wherever the user keeps them, as one in-memory form: uint8 pixels and class indices."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import struct
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.errors import DataError
+from ofa_hw.progress import ProgressCallback, no_progress
+
+Indices = npt.NDArray[np.int64]
+
+BUILTIN = "fashion-mnist-5000"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".tif", ".tiff")
+VALIDATION_FRACTION = 0.16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """Images of one size: `pixels` uint8 (n, channels, h, w), `labels` int64 (n,) into `classes`."""
+
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> ImageSet:
+        """Return the images at `indices`, in that order."""
+        return dataclasses.replace(self, pixels=self.pixels[indices], labels=self.labels[indices])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The three splits: `train` is fitted, `val` judges subnets, `test` is for the last report alone."""
+
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+
+    @property
+    def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The mean and standard deviation of each channel over the training pixels, on the scale 0 to 1."""
+        pixels = self.train.pixels
+        count = pixels.size / pixels.shape[1]
+        sums = pixels.sum((0, 2, 3), dtype=np.float64)
+        squares = np.array(
+            [np.square(pixels[:, c], dtype=np.uint16).sum(dtype=np.float64) for c in range(pixels.shape[1])]
+        )
+        mean = sums / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
+        return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+
+
+def load_dataset(
+    source: str | Path,
+    *,
+    in_channels: int,
+    image_size: int,
+    seed: int = 0,
+    max_bad_images: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> Dataset:
+    """Return the images of `source`, each `in_channels` deep and at least stored at `image_size` pixels.
+
+    `source` is `fashion-mnist-5000` (built in), a folder of MNIST-like IDX files (plain or .gz), or a folder with
+    `train/<class>/` and `val/` or `test/` of the same form. A split that is missing is held out of train: 16 % of each
+    class, drawn by `seed`. Pictures of a folder are scaled and cropped to squares of `image_size`; damaged ones are
+    left out, up to `max_bad_images`.
+
+    Raises:
+        DataError: naming the folder, class or file that cannot be used.
+    """
+    if str(source) == BUILTIN:
+        return _load_builtin(seed)
+    folder = Path(source)
+    if not folder.is_dir():
+        raise DataError(f"--data must be {BUILTIN} or an existing folder of images; {folder} is not a folder")
+    if any(_idx_path(folder, "train", "images")):
+        return _load_idx(folder, seed)
+    return _load_folder(
+        folder,
+        in_channels=in_channels,
+        image_size=image_size,
+        seed=seed,
+        max_bad_images=max_bad_images,
+        progress=progress,
+    )
+
+
+def split_by_class(labels: npt.NDArray[np.int64], fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Return the indices kept and held out, rising: `fraction` of each class is held out, drawn by `seed`."""
+    rng = np.random.default_rng([seed, 0x5917])
+    held = []
+    for label in np.unique(labels):
+        indices = np.flatnonzero(labels == label)
+        held.append(rng.permutation(indices)[: round(len(indices) * fraction)])
+    held_out = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def _load_builtin(seed: int) -> Dataset:
+    file = resources.files("ofa_hw") / "data" / "fashion_mnist_5000_1000.npz"
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        sets = [
+            ImageSet(
+                pixels=arrays[f"x_{split}"][:, None],
+                labels=arrays[f"y_{split}"].astype(np.int64),
+                classes=FASHION_CLASSES,
+            )
+            for split in ("train", "test")
+        ]
+    return _hold_out(sets[0], None, sets[1], seed)
+
+
+FASHION_CLASSES = (
+    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
+)  # fmt: skip
+
+
+def _hold_out(train: ImageSet, val: ImageSet | None, test: ImageSet | None, seed: int) -> Dataset:
+    if test is None:
+        kept, held_out = split_by_class(train.labels, VALIDATION_FRACTION, seed + 1)
+        train, test = train.take(kept), train.take(held_out)
+    if val is None:
+        kept, held_out = split_by_class(train.labels, VALIDATION_FRACTION, seed)
+        train, val = train.take(kept), train.take(held_out)
+    for name, part in (("train", train), ("val", val), ("test", test)):
+        if not len(part):
+            raise DataError(
+                f"the {name} split must hold at least one image; each class needs 7 or more to hold some out"
+            )
+    return Dataset(train=train, val=val, test=test)
+
+
+# ------------------------------------------------------------------------------------------------- IDX files
+
+
+def _idx_path(folder: Path, split: str, what: str) -> list[Path]:
+    prefix = {"train": "train", "test": "t10k"}[split]
+    dims = {"images": 3, "labels": 1}[what]
+    return [
+        path
+        for separator in ("-", ".")
+        for suffix in ("", ".gz")
+        if (path := folder / f"{prefix}-{what}{separator}idx{dims}-ubyte{suffix}").is_file()
+    ]
+
+
+def _load_idx(folder: Path, seed: int) -> Dataset:
+    sets: dict[str, ImageSet] = {}
+    for split in ("train", "test"):
+        arrays = {}
+        for what in ("images", "labels"):
+            found = _idx_path(folder, split, what)
+            if not found:
+                raise DataError(
+                    f"{folder} has no IDX file of the {split} {what}; it must have all four of MNIST's names"
+                )
+            arrays[what] = _read_idx(found[0])
+        images, labels = arrays["images"], arrays["labels"].astype(np.int64)
+        if images.ndim != 3 or len(images) != len(labels):
+            raise DataError(
+                f"{folder}: {split} must hold as many images as labels; came {images.shape} and {labels.shape}"
+            )
+        sets[split] = ImageSet(pixels=images[:, None], labels=labels, classes=())
+    num_classes = int(sets["train"].labels.max()) + 1
+    if int(sets["test"].labels.max()) >= num_classes:
+        raise DataError(f"{folder}: test has class {sets['test'].labels.max()}, which train lacks")
+    classes = (
+        FASHION_CLASSES
+        if "fashion" in str(folder).lower() and num_classes == 10
+        else tuple(map(str, range(num_classes)))
+    )
+    train, test = (dataclasses.replace(part, classes=classes) for part in (sets["train"], sets["test"]))
+    return _hold_out(train, None, test, seed)
+
+
+def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """Return the array of an IDX file: a magic number with the number of dimensions, their sizes, then bytes."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        zero, kind, num_dims = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{num_dims}I", content, 4)
+        start = 4 + 4 * num_dims
+        if zero or kind != 8 or len(content) - start != int(np.prod(shape)):
+            raise ValueError(f"{len(content) - start} bytes of type {kind} for shape {shape}")
+    except (OSError, EOFError, struct.error, ValueError) as error:
+        raise DataError(f"{path} must be a whole IDX file of unsigned bytes: {error}") from error
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+# ------------------------------------------------------------------------------------------- folders by class
+
+
+def _load_folder(
+    folder: Path, *, in_channels: int, image_size: int, seed: int, max_bad_images: int, progress: ProgressCallback
+) -> Dataset:
+    train_classes = _class_folders(folder / "train")
+    classes = tuple(path.name for path in train_classes)
+    reader = _FolderReader(
+        in_channels=in_channels, image_size=image_size, max_bad_images=max_bad_images, progress=progress
+    )
+    train = reader.read(train_classes, classes)
+    held: dict[str, ImageSet | None] = {"val": None, "test": None}
+    for split in ("val", "test"):
+        if (folder / split).is_dir():
+            of_split = _class_folders(folder / split)
+            unknown = [path.name for path in of_split if path.name not in classes]
+            if unknown:
+                raise DataError(f"{folder / split} has class {unknown[0]!r}, which {folder / 'train'} lacks")
+            held[split] = reader.read(of_split, classes)
+    return _hold_out(train, held["val"], held["test"], seed)
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if not found:
+        raise DataError(f"{folder} must hold one folder of images for each class; it is missing or empty")
+    return found
+
+
+@dataclasses.dataclass(kw_only=True)
+class _FolderReader:
+    in_channels: int
+    image_size: int
+    max_bad_images: int
+    progress: ProgressCallback
+    num_bad_images: int = 0
+
+    def read(self, folders: Sequence[Path], classes: tuple[str, ...]) -> ImageSet:
+        paths, labels = [], []
+        for folder in folders:
+            of_class = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+            if not of_class:
+                raise DataError(f"{folder} holds no image; known are {', '.join(IMAGE_SUFFIXES)}")
+            paths += of_class
+            labels += [classes.index(folder.name)] * len(of_class)
+        pixels = np.empty((len(paths), self.in_channels, self.image_size, self.image_size), np.uint8)
+        good = np.ones(len(paths), bool)
+        for index, path in enumerate(paths):
+            good[index] = self._decode(path, pixels[index])
+            if index % 64 == 63 or index + 1 == len(paths):
+                self.progress(f"reading {folders[0].parent}", index + 1, len(paths))
+        return ImageSet(pixels=pixels[good], labels=np.array(labels, np.int64)[good], classes=classes)
+
+    def _decode(self, path: Path, into: npt.NDArray[np.uint8]) -> bool:
+        from PIL import Image, ImageOps
+
+        mode = "L" if self.in_channels == 1 else "RGB"
+        try:
+            with Image.open(path) as image:
+                image.draft(mode, (2 * self.image_size, 2 * self.image_size))
+                square = ImageOps.fit(
+                    image.convert(mode), (self.image_size, self.image_size), Image.Resampling.BILINEAR
+                )
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            self.num_bad_images += 1
+            if self.num_bad_images > self.max_bad_images:
+                raise DataError(
+                    f"{path} is not a whole image ({error}); mend or remove it, or allow some by --max-bad-images"
+                ) from error
+            return False
+        array = np.asarray(square)
+        into[:] = array[None] if self.in_channels == 1 else array.transpose(2, 0, 1)
+        return True

@@ -1,0 +1,140 @@
+"""What training reads from a run folder and leaves in it: images, weights, the configuration that made them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ofa_hw.errors import RunError
+from ofa_hw.files import read_jsonl
+from ofa_hw.nn import Supernet
+from ofa_hw.nn.layers import channels_last
+from ofa_hw.progress import ProgressCallback, no_progress
+from ofa_hw.run import RunFolder
+from ofa_hw.space import SearchSpace
+from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.checkpoint import read_weights
+from ofa_hw.training.config import TrainingConfig
+from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
+from ofa_hw.training.schedule import Phase
+from ofa_hw.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images:
+    """The three splits of a run as batches, normalised alike."""
+
+    train: ImageBatches
+    val: ImageBatches
+    test: ImageBatches
+
+
+def create_run(
+    path: str | Path,
+    *,
+    space: SearchSpace,
+    data: str,
+    schedule: Callable[[int], tuple[Phase, ...]],
+    batch_size: int = 64,
+    seed: int = 0,
+    max_bad_images: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> RunFolder:
+    """Make the run folder of a training that is about to start; the space takes the number of classes of the images.
+
+    `schedule` is told the number of training images and returns the phases.
+
+    Raises:
+        DataError: the images cannot be used.
+        RunError: the folder holds a run already.
+    """
+    source = data if data == BUILTIN else str(Path(data).resolve())
+    settings = {"source": source, "seed": seed, "max_bad_images": max_bad_images}
+    dataset = _read_images(settings, space, progress)
+    training = TrainingConfig(phases=schedule(len(dataset.train)), batch_size=batch_size, seed=seed)
+    space = dataclasses.replace(space, num_classes=len(dataset.train.classes))
+    mean, std = dataset.channel_statistics
+    described = settings | {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
+    return RunFolder.create(path, {"space": space.to_dict(), "data": described, "training": training.to_dict()})
+
+
+def read_metrics(run: RunFolder) -> list[dict[str, Any]]:
+    """Return the rows of the run's journal of training; [] where there is none."""
+    return read_jsonl(run.metrics_path)
+
+
+def open_images(run: RunFolder, *, progress: ProgressCallback = no_progress) -> Images:
+    """Return the splits that the run was made with.
+
+    Raises:
+        DataError: the images are gone or have other classes by now.
+        RunError: config.toml does not say which images.
+    """
+    settings = _table(run, "data")
+    dataset = _read_images(settings, run.space, progress)
+    if list(dataset.train.classes) != settings["classes"]:
+        raise RunError(f"{settings['source']} has other classes than when {run.path} was made; train a new run on it")
+    normal = {"mean": tuple(settings["mean"]), "std": tuple(settings["std"])}
+    return Images(
+        train=ImageBatches(dataset.train, **normal),
+        val=ImageBatches(dataset.val, **normal),
+        test=ImageBatches(dataset.test, **normal),
+    )
+
+
+def train_run(run: RunFolder, *, resume: bool = False, progress: ProgressCallback = no_progress) -> None:
+    """Train the supernet of `run` to the end of its schedule; with `resume` from its last checkpoint.
+
+    Raises:
+        RunError: there is progress that `resume` was not asked to continue, a checkpoint is damaged, or the loss is
+            no longer finite.
+    """
+    if run.supernet_path.exists() and resume:
+        return
+    if any(run.checkpoints_path.glob("*.safetensors")) and not resume:
+        raise RunError(f"{run.path} holds a training already; go on with --resume, or choose another --run")
+    training = training_config(run)
+    images = open_images(run, progress=progress)
+    net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
+    trainer = Trainer(net, training, run, train=images.train, val=images.val)
+    trainer.resume()
+    trainer.train(progress)
+
+
+def training_config(run: RunFolder) -> TrainingConfig:
+    """Return the training configuration that config.toml keeps; RunError where it lacks one."""
+    return TrainingConfig.from_dict(dict(_table(run, "training")))
+
+
+def load_supernet(run: RunFolder) -> Supernet:
+    """Return the trained supernet of `run`, in eval mode.
+
+    Raises:
+        RunError: it is not trained yet, or its weights are damaged or of another space.
+    """
+    path = run.require(run.supernet_path, "ofa-hw train --resume")
+    net = Supernet(run.space)
+    net.load_state_dict(read_weights(path, net.state_dict()))
+    return channels_last(net).eval()
+
+
+def _read_images(settings: Mapping[str, Any], space: SearchSpace, progress: ProgressCallback) -> Dataset:
+    return load_dataset(
+        settings["source"],
+        in_channels=space.in_channels,
+        image_size=space.resolutions[-1],
+        seed=settings["seed"],
+        max_bad_images=settings["max_bad_images"],
+        progress=progress,
+    )
+
+
+def _table(run: RunFolder, name: str) -> Mapping[str, Any]:
+    try:
+        return run.config[name]
+    except KeyError as error:
+        raise RunError(f"{run.config_path} must have a table [{name}]; make the run with `ofa-hw train`") from error

@@ -1,0 +1,79 @@
+"""The predictor's training data: many subnets of one supernet, each evaluated, in a journal that can be continued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from ofa_hw.errors import RunError
+from ofa_hw.files import sha256_of
+from ofa_hw.predictor.samples import EvaluatedArch, append_sample, read_samples
+from ofa_hw.progress import ProgressCallback, no_progress
+from ofa_hw.run import RunFolder
+from ofa_hw.space import ArchConfig, SearchSpace
+from ofa_hw.training.evaluate import SubnetJudge
+from ofa_hw.training.runs import load_supernet, open_images, training_config
+
+
+def draw_distinct(space: SearchSpace, num: int, seed: int) -> list[ArchConfig]:
+    """Return `num` different architectures, drawn uniformly; fewer where the space has no more.
+
+    The first n of a longer list are the list of n.
+    """
+    rng = np.random.default_rng([seed, 0x5A3])
+    found: dict[ArchConfig, None] = {}
+    num = min(num, space.num_archs)
+    for _ in range(1000):
+        for arch in space.sample(num, rng):
+            if len(found) == num:
+                return list(found)
+            found.setdefault(arch)
+    return list(found)
+
+
+def sample_run(
+    run: RunFolder, num: int, *, seed: int = 0, num_workers: int = 2, progress: ProgressCallback = no_progress
+) -> list[EvaluatedArch]:
+    """Evaluate `num` subnets of `run` on its validation images; those already in its journal count and are kept.
+
+    Raises:
+        RunError: the supernet is not trained, or the journal is of other weights.
+    """
+    space = run.space
+    net, images = load_supernet(run), open_images(run)
+    checkpoint = sha256_of(run.supernet_path)
+    done = read_samples(run.samples_path)
+    if any(sample.checkpoint != checkpoint for sample in done):
+        raise RunError(f"{run.samples_path} holds samples of other weights; remove it and sample again")
+    judge = SubnetJudge(
+        net,
+        images.train,
+        images.val,
+        num_calibration_images=training_config(run).num_calibration_images,
+        checkpoint=checkpoint,
+    )
+    known = {sample.arch for sample in done}
+    wanted = [arch for arch in draw_distinct(space, num, seed) if arch not in known]
+    for sample in evaluate_all(judge, wanted, num_workers=num_workers):
+        append_sample(run.samples_path, sample)
+        done.append(sample)
+        progress("evaluate subnets", len(done), len(known) + len(wanted))
+    return done
+
+
+def evaluate_all(judge: SubnetJudge, archs: Iterable[ArchConfig], *, num_workers: int = 2) -> Iterable[EvaluatedArch]:
+    """Yield what `judge` says of each of `archs`, in their order; `num_workers` threads share the work.
+
+    One core for each subnet is faster than all cores for one, and gives the same figures whatever their number.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(judge.judge, archs)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)

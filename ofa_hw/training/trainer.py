@@ -1,0 +1,246 @@
+"""The training loop: progressive shrinking is the phases it is given, resuming is the position it starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ofa_hw.errors import RunError
+from ofa_hw.files import append_jsonl, read_jsonl, write_jsonl
+from ofa_hw.nn import Supernet
+from ofa_hw.nn.layers import channels_last
+from ofa_hw.progress import ProgressCallback, no_progress
+from ofa_hw.run import RunFolder
+from ofa_hw.space import ArchConfig
+from ofa_hw.training.batches import ImageBatches, epoch_order
+from ofa_hw.training.checkpoint import Checkpoint, Position, read_last_checkpoint, save_weights, write_checkpoint
+from ofa_hw.training.config import TrainingConfig
+from ofa_hw.training.evaluate import SubnetJudge, corner_archs
+from ofa_hw.training.schedule import Phase
+
+logger = logging.getLogger(__name__)
+
+ROWS_EVERY = 50
+
+
+class Trainer:
+    """Trains a supernet through the phases of its configuration and leaves all that it learns in the run folder."""
+
+    def __init__(
+        self, net: Supernet, config: TrainingConfig, run: RunFolder, *, train: ImageBatches, val: ImageBatches
+    ) -> None:
+        """Train `net`, whose weights are those at the start, on `train`; `val` follows it at the end of each phase."""
+        self.net = channels_last(net)
+        self.config = config
+        self.run = run
+        self.train_images, self.val_images = train, val
+        self.teacher: nn.Module | None = None
+        self.position = Position()
+        self.optimizer = self._make_optimizer()
+        self._began = time.monotonic()
+
+    # ------------------------------------------------------------------------------------------------- running
+
+    def train(self, progress: ProgressCallback = no_progress) -> None:
+        """Train from the position reached to the end, then write the weights.
+
+        Raises:
+            RunError: the loss is no longer finite.
+        """
+        while self.position.phase < len(self.config.phases):
+            self._train_phase(self.config.phases[self.position.phase], progress)
+        save_weights(self.run.supernet_path, self.net.state_dict(), {"config": self.config.digest})
+
+    def resume(self) -> bool:
+        """Go back to the last checkpoint of the run, and cut its journal there; False where there is none.
+
+        Raises:
+            RunError: the checkpoint is damaged, or belongs to another configuration or space.
+        """
+        checkpoint = read_last_checkpoint(self.run.checkpoints_path)
+        rows = read_jsonl(self.run.metrics_path)
+        if checkpoint is None:
+            write_jsonl(self.run.metrics_path, [])
+            return False
+        if checkpoint.config != self.config.digest:
+            raise RunError(
+                f"{self.run.checkpoints_path} belongs to another configuration than config.toml; train in another --run"
+            )
+        self.position = checkpoint.position
+        self.net.load_state_dict(checkpoint.group("net"))
+        if checkpoint.group("teacher"):
+            self._make_teacher().load_state_dict(checkpoint.group("teacher"))
+        momentum = checkpoint.group("momentum")
+        for name, parameter in self.net.named_parameters():
+            if name in momentum:
+                buffer = torch.empty_like(parameter).copy_(momentum[name])
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        write_jsonl(self.run.metrics_path, rows[: self.position.num_rows])
+        return True
+
+    def _train_phase(self, phase: Phase, progress: ProgressCallback) -> None:
+        num_steps = phase.num_steps(self.config.batch_size)
+        if self.position.step == 0:
+            self._begin_phase(phase)
+        opened = phase.open_space(self.net.space)
+        self.net.train()
+        for step in range(self.position.step, num_steps):
+            rng = np.random.default_rng([self.config.seed, self.position.phase, step])
+            learning_rate = phase.learning_rate_at(step, num_steps)
+            loss = self._step(phase, phase.draw(opened, rng), self._batch_indices(step), learning_rate, rng)
+            if (step + 1) % ROWS_EVERY == 0 or step + 1 == num_steps:
+                self._note_step(phase, step + 1, loss.item(), learning_rate)
+                progress(f"train {phase.name}", (step + 1) * self.config.batch_size, num_steps * self.config.batch_size)
+            if (step + 1) % self.config.checkpoint_every == 0 and step + 1 < num_steps:
+                self._move_to(phase=self.position.phase, step=step + 1)
+        self._end_phase(phase, num_steps)
+
+    def _step(
+        self, phase: Phase, archs: list[ArchConfig], indices: Tensor, learning_rate: float, rng: np.random.Generator
+    ) -> Tensor:
+        """Take one step of the optimiser: the gradients of the subnets on one batch, summed."""
+        x_BCHW = self.train_images.augmented(
+            indices, archs[0].resolution, rng, max_shift=self.config.max_shift, flip=self.config.flip
+        )
+        labels = self.train_images.labels[indices]
+        soft_labels = self._soft_labels(x_BCHW) if phase.distill_weight else None
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros(())
+        for arch in archs:
+            logits = self.net(x_BCHW, arch)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+            if soft_labels is not None:
+                loss = loss + phase.distill_weight * F.cross_entropy(logits, soft_labels)
+            loss.backward()
+            total += loss.detach() / len(archs)
+        if self.config.max_grad_norm:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.config.max_grad_norm * len(archs))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        return total
+
+    def _batch_indices(self, step: int) -> Tensor:
+        batch_size = min(self.config.batch_size, len(self.train_images))
+        steps_in_epoch = len(self.train_images) // batch_size
+        epoch, place = divmod(step, steps_in_epoch)
+        order = epoch_order(len(self.train_images), (self.config.seed, self.position.phase, epoch))
+        return torch.from_numpy(order[place * batch_size : (place + 1) * batch_size])
+
+    @torch.no_grad()
+    def _soft_labels(self, x_BCHW: Tensor) -> Tensor:
+        assert self.teacher is not None, "a phase that distils comes after the largest network was trained"
+        return self.teacher(x_BCHW).softmax(1)
+
+    # -------------------------------------------------------------------------------------------- phase borders
+
+    def _begin_phase(self, phase: Phase) -> None:
+        if phase.distill_weight and self.teacher is None:
+            self._make_teacher()
+        if phase.sort_stage is not None:
+            self.net.sort_channels(phase.sort_stage)
+        self.optimizer = self._make_optimizer()
+
+    def _end_phase(self, phase: Phase, num_steps: int) -> None:
+        judge = SubnetJudge(
+            self.net,
+            self.train_images,
+            self.val_images,
+            num_calibration_images=self.config.num_calibration_images,
+            checkpoint=self.config.digest,
+        )
+        evals = {name: judge.judge(arch) for name, arch in corner_archs(self.net.space).items()}
+        self._append(
+            {
+                "kind": "phase_end",
+                "phase": phase.name,
+                "index": self.position.phase,
+                "images": num_steps * self.config.batch_size,
+                "seconds": self._seconds(),
+                "evals": {
+                    name: {"arch_id": result.arch.arch_id, "top1": result.top1, "mean_true_prob": result.mean_true_prob}
+                    for name, result in evals.items()
+                },
+            }
+        )
+        told = ", ".join(f"{name} {result.top1:.3f}" for name, result in evals.items())
+        logger.info("%s: top-1 on the validation images: %s", phase.name, told)
+        self._move_to(phase=self.position.phase + 1, step=0)
+
+    def _move_to(self, *, phase: int, step: int) -> None:
+        """Write a checkpoint of the position (phase, step)."""
+        self.position = dataclasses.replace(self.position, phase=phase, step=step, seconds=self._seconds())
+        self._began = time.monotonic()
+        tensors = {f"net.{key}": value for key, value in self.net.state_dict().items()}
+        if self.teacher is not None:
+            tensors |= {f"teacher.{key}": value for key, value in self.teacher.state_dict().items()}
+        for name, parameter in self.net.named_parameters():
+            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"momentum.{name}"] = buffer
+        write_checkpoint(
+            self.run.checkpoints_path, Checkpoint(position=self.position, config=self.config.digest, tensors=tensors)
+        )
+
+    # --------------------------------------------------------------------------------------------------- parts
+
+    def _make_optimizer(self) -> torch.optim.SGD:
+        return make_optimizer(
+            self.net,
+            learning_rate=self.config.phases[0].learning_rate,
+            momentum=self.config.momentum,
+            weight_decay=self.config.weight_decay,
+        )
+
+    def _make_teacher(self) -> nn.Module:
+        """Keep the largest network as it is now, for the phases that distil."""
+        teacher = channels_last(self.net.extract(self.net.space.largest))
+        self.teacher = teacher.requires_grad_(False).eval()
+        return self.teacher
+
+    def _note_step(self, phase: Phase, step: int, loss: float, learning_rate: float) -> None:
+        if not math.isfinite(loss):
+            raise RunError(
+                f"the loss of phase {phase.name!r} must stay finite; it is {loss} at step {step}; "
+                "train again with a lower --learning-rate"
+            )
+        self._append(
+            {
+                "kind": "step",
+                "phase": phase.name,
+                "step": step,
+                "images": step * self.config.batch_size,
+                "loss": loss,
+                "learning_rate": learning_rate,
+                "seconds": self._seconds(),
+            }
+        )
+
+    def _append(self, row: dict[str, Any]) -> None:
+        append_jsonl(self.run.metrics_path, row)
+        self.position = dataclasses.replace(self.position, num_rows=self.position.num_rows + 1)
+
+    def _seconds(self) -> float:
+        return round(self.position.seconds + time.monotonic() - self._began, 3)
+
+
+def make_optimizer(net: nn.Module, *, learning_rate: float, momentum: float, weight_decay: float) -> torch.optim.SGD:
+    """Return SGD with Nesterov momentum; convolutions and linear weights decay, batch norm and biases do not."""
+    parameters = list(net.parameters())
+    return torch.optim.SGD(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=learning_rate,
+        momentum=momentum,
+        nesterov=momentum > 0,
+    )

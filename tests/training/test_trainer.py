@@ -1,0 +1,127 @@
+"""The training loop: it learns, it repeats to the bit, and a broken run ends where an unbroken one does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ofa_hw.errors import RunError
+from ofa_hw.nn import Supernet
+from ofa_hw.run import RunFolder
+from ofa_hw.space import SearchSpace
+from ofa_hw.training import TrainingConfig, progressive_shrinking
+from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.schedule import Phase
+from ofa_hw.training.trainer import Trainer
+
+
+class KilledError(Exception):
+    """Stands for a kill between two steps."""
+
+
+def make_trainer(folder: Path, space: SearchSpace, images: ImageBatches, **changes: object) -> Trainer:
+    settings = {
+        "phases": progressive_shrinking(space, num_images=960, learning_rate=0.1),
+        "batch_size": 16,
+        "num_calibration_images": 64,
+        "checkpoint_every": 3,
+    }
+    config = TrainingConfig(**(settings | changes))
+    run = RunFolder(folder)
+    net = Supernet(space, generator=torch.Generator().manual_seed(config.seed))
+    return Trainer(net, config, run, train=images, val=images)
+
+
+def weights_and_rows(folder: Path) -> tuple[dict[str, torch.Tensor], list[dict]]:
+    run = RunFolder(folder)
+    rows = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
+    return load_file(run.supernet_path), [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    (weights, rows), (other_weights, other_rows) = weights_and_rows(one), weights_and_rows(other)
+    assert rows == other_rows
+    assert weights.keys() == other_weights.keys()
+    assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, tiny_space: SearchSpace, tiny_images: ImageBatches) -> Path:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("unbroken")
+    make_trainer(folder, tiny_space, tiny_images).train()
+    return folder
+
+
+def test_training_learns_what_is_there(unbroken: Path) -> None:
+    _, rows = weights_and_rows(unbroken)
+    last = [row for row in rows if row["kind"] == "phase_end"][-1]
+    assert last["evals"]["largest"]["top1"] > 0.9
+
+
+def test_every_phase_has_its_rows(unbroken: Path, tiny_space: SearchSpace) -> None:
+    _, rows = weights_and_rows(unbroken)
+    phases = [phase.name for phase in progressive_shrinking(tiny_space, num_images=960)]
+    assert [row["phase"] for row in rows if row["kind"] == "phase_end"] == phases
+
+
+def test_same_seed_gives_the_same_weights(
+    unbroken: Path, tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    make_trainer(tmp_path, tiny_space, tiny_images).train()
+    assert_same_run(unbroken, tmp_path)
+
+
+@pytest.mark.parametrize("killed_after", [1, 4, 17, 23, 31, 38, 47, 59])
+def test_killed_and_resumed_equals_unbroken(
+    unbroken: Path, tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches, killed_after: int
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_space, tiny_images)
+    steps_left = [killed_after]
+    take_step = trainer._step
+
+    def step_or_die(*arguments: object) -> torch.Tensor:
+        if not steps_left[0]:
+            raise KilledError
+        steps_left[0] -= 1
+        return take_step(*arguments)
+
+    trainer._step = step_or_die
+    with pytest.raises(KilledError):
+        trainer.train()
+    resumed = make_trainer(tmp_path, tiny_space, tiny_images)
+    assert resumed.resume() is (killed_after >= 3)
+    resumed.train()
+    assert_same_run(unbroken, tmp_path)
+
+
+def test_checkpoint_of_another_configuration_is_refused(
+    unbroken: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    with pytest.raises(RunError, match="another configuration"):
+        make_trainer(unbroken, tiny_space, tiny_images, weight_decay=0.01).resume()
+
+
+def test_damaged_checkpoint_is_named(tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches) -> None:
+    trainer = make_trainer(tmp_path, tiny_space, tiny_images)
+    trainer.train()
+    last = max(trainer.run.checkpoints_path.glob("*.safetensors"))
+    last.write_bytes(last.read_bytes()[:-100])
+    with pytest.raises(RunError, match=f"{last.name} is damaged"):
+        make_trainer(tmp_path, tiny_space, tiny_images).resume()
+
+
+def test_loss_that_is_not_finite_ends_training(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    phases = (Phase(name="wild", num_images=960, learning_rate=1e9),)
+    with pytest.raises(RunError, match="must stay finite"):
+        make_trainer(tmp_path, tiny_space, tiny_images, phases=phases, max_grad_norm=0.0).train()
+
+
+def test_only_two_checkpoints_are_kept(unbroken: Path) -> None:
+    assert len(list(RunFolder(unbroken).checkpoints_path.iterdir())) == 2
