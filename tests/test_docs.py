@@ -1,0 +1,69 @@
+"""The documentation says what the program does."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def load_check():
+    specification = importlib.util.spec_from_file_location("check_docs", ROOT / "docs" / "check_docs.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["check_docs"] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+check = load_check()
+
+
+def test_documents_and_help_have_no_fault():
+    assert list(check.faults()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("ofa-hw space show fashion", None),
+        ("ofa-hw --help", None),
+        ("ofa-hw space shwo fashion", "no command 'shwo'"),
+        ("ofa-hw space show", "Missing argument"),
+        ("ofa-hw report --htlm x", "--htlm"),
+        ("ofa-hw nothing", "no command 'nothing'"),
+    ],
+)
+def test_a_line_that_the_command_line_does_not_understand_is_found(line, told):
+    fault = check.misunderstood(line)
+    assert (fault is None) if told is None else (told in fault)
+
+
+def test_command_lines_are_cut_out_of_what_surrounds_them():
+    text = "# why\nofa-hw a --b \\\n  c  # because\ncat x | ofa-hw d\nmake demo\n$ ofa-hw e && ofa-hw f\n"
+    assert [line.split() for line in check.command_lines(text)] == [
+        ["ofa-hw", "a", "--b", "c"],
+        ["ofa-hw", "d"],
+        ["ofa-hw", "e"],
+        ["ofa-hw", "f"],
+    ]
+
+
+def test_links_that_lead_nowhere_and_code_that_does_not_compile_are_found(tmp_path):
+    text = "[a](missing.md) [b](https://example.org)\n```python\nx = = 1\n```\n"
+    told = " ".join(check._faults_of_text(tmp_path / "page.md", text))
+    assert "missing.md leads nowhere" in told
+    assert "does not compile" in told
+    assert "example.org" not in told
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in check.documents() if "```python" in path.read_text()], ids=lambda p: p.name
+)
+def test_every_block_of_python_runs(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "snippet"}
+    for language, block in check.FENCE.findall(path.read_text()):
+        if language == "python":
+            exec(compile(block, str(path), "exec"), names)
