@@ -37,7 +37,7 @@ def command(
     as_json: bool,
     seed: int,
 ) -> None:
-    r"""Time whole networks on the table's device, and correct the table by them.
+    """Time whole networks on the table's device, and correct the table by them.
 
     A network's latency becomes a + b sum + c parameters, fitted to some networks and judged on others. The fit and
     its figures are written into the table; from then on searches use them, with intervals.

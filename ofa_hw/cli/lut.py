@@ -16,7 +16,7 @@ TABLE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def command() -> None:
-    r"""Show, validate, compare and import latency tables.
+    """Show, validate, compare and import latency tables.
 
     \b
     Example:
@@ -31,7 +31,7 @@ def command() -> None:
 )
 @json_option
 def show(path: Path, rows: int, as_json: bool) -> None:
-    r"""Show what a table holds and under which conditions it was measured.
+    """Show what a table holds and under which conditions it was measured.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def show(path: Path, rows: int, as_json: bool) -> None:
 @click.argument("paths", type=TABLE, nargs=-1, required=True)
 @click.option("--space", "space_name", help="Also check that every block of this space is there.")
 def validate(paths: tuple[Path, ...], space_name: str | None) -> None:
-    r"""Check tables; the first fault is told with file, line and column.
+    """Check tables; the first fault is told with file, line and column.
 
     \b
     Example:
@@ -90,7 +90,7 @@ def validate(paths: tuple[Path, ...], space_name: str | None) -> None:
 )
 @json_option
 def diff(first: Path, second: Path, rows: int, as_json: bool) -> None:
-    r"""Compare two tables: the ratio of each block they share, with its interval.
+    """Compare two tables: the ratio of each block they share, with its interval.
 
     \b
     Example:
@@ -128,7 +128,7 @@ def diff(first: Path, second: Path, rows: int, as_json: bool) -> None:
 @click.option("--out", type=TABLE, required=True, help="The table to write.")
 @click.option("--device", help="The device that was published.  [default: the name of OUT]")
 def import_(paths: tuple[Path, ...], space_name: str, out: Path, device: str | None) -> None:
-    r"""Make a table of published ones: the YAML of once-for-all or ProxylessNAS, one file for each input size.
+    """Make a table of published ones: the YAML of once-for-all or ProxylessNAS, one file for each input size.
 
     \b
     Example:

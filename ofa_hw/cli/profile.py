@@ -68,7 +68,7 @@ def command(
     as_json: bool,
     seed: int,
 ) -> None:
-    r"""Measure every block of a space on a device, and write its latency table.
+    """Measure every block of a space on a device, and write its latency table.
 
     Blocks are timed in interleaved random rounds, in two fresh processes, until the interval of each median is
     narrow enough. Every round is kept in a journal beside the table, so that an interrupted run goes on with --resume.
