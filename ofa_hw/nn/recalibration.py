@@ -43,7 +43,7 @@ def _recalibrate(net: nn.Module, batches: Iterable[Tensor]) -> None:
     variances = [torch.zeros_like(norm.running_var) for norm in norms]
     num_images = 0
     modes = [(module, module.training) for module in net.modules()]
-    momenta = [norm.momentum for norm in norms]
+    kept = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     counts = dict.fromkeys(norms, 0)
 
     def count_values(norm: nn.Module, inputs: tuple[Tensor], _: Tensor) -> None:
@@ -63,8 +63,9 @@ def _recalibrate(net: nn.Module, batches: Iterable[Tensor]) -> None:
     finally:
         for hook in hooks:
             hook.remove()
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, (momentum, num_batches_tracked) in zip(norms, kept, strict=True):
             norm.momentum = momentum
+            norm.num_batches_tracked.copy_(num_batches_tracked)
         for module, training in modes:
             module.training = training
     if not num_images:

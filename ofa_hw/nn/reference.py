@@ -34,6 +34,12 @@ def run_blocks_with_values(
     return arrays[graph.target.name], arrays
 
 
+def value_ranges(blocks: Sequence[FoldedBlock], x_BCHW: npt.NDArray[np.float32]) -> dict[str, tuple[float, float]]:
+    """Return the least and greatest of every value between the operations of `blocks`, on the images that came."""
+    _, values = run_blocks_with_values(blocks, x_BCHW)
+    return {name: (float(value.min()), float(value.max())) for name, value in values.items()}
+
+
 def _run(operation: Operation, values: dict[str, Tensor]) -> Tensor:
     x = values[operation.source.name]
     match operation:

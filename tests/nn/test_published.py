@@ -46,10 +46,11 @@ def test_logits_equal_once_for_all(
 def test_sorted_channels_give_the_recorded_logits(published_net: Supernet, oracle: Path, stage: int) -> None:
     recorded = np.load(oracle / "ofa_mbv3_w1.0_channel_sort.npz")
     published_net.sort_channels(stage)
+    published_net.double()  # in float32 the sums' new order alone moves these logits by up to 1e-3 of their spread
     for expand_ratio in (6, 4, 3):
         arch = published_net.space.uniform_arch(resolution=128, kernel_size=7, expand_ratio=expand_ratio)
         with torch.no_grad():
-            logits = published_net(torch.from_numpy(recorded["x"]), arch)
+            logits = published_net(torch.from_numpy(recorded["x"]).double(), arch)
         assert _distance(logits, recorded[f"after_stage{stage}_e{expand_ratio}"]) < 1e-3
 
 

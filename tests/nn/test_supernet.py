@@ -1,0 +1,126 @@
+"""Slicing equals extraction, and subnets are the chain of their blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ofa_hw.blocks import block_specs, num_params
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.nn import Supernet, build_block, build_subnet, fold_chain, recalibrate_batch_norm
+from ofa_hw.space import get_space, list_spaces
+
+
+def images_of(space_name: str, resolution: int, num: int = 4) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(num, get_space(space_name).in_channels, resolution, resolution, generator=generator)
+
+
+@pytest.fixture(scope="module", params=list_spaces())
+def trained_a_little(request: pytest.FixtureRequest) -> Supernet:
+    """A supernet whose statistics and kernel transforms are no longer those it starts with."""
+    torch.set_num_threads(1)
+    net = Supernet(get_space(request.param), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if "transform" in name or name.endswith(("bias", "running_mean")):
+                tensor.add_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(2)) * 0.05)
+    return net.eval()
+
+
+def test_extracted_subnet_equals_supernet(trained_a_little: Supernet) -> None:
+    net = trained_a_little
+    archs = net.space.sample(3, np.random.default_rng(0)) + [net.space.smallest]
+    for arch in archs:
+        x_BCHW = images_of(net.space.name, arch.resolution, num=2)
+        with torch.no_grad():
+            sliced, extracted = net(x_BCHW, arch), net.extract(arch)(x_BCHW)
+        torch.testing.assert_close(extracted, sliced, rtol=1e-4, atol=1e-5 * float(sliced.std()))
+
+
+def test_extracted_subnet_has_the_parameters_of_its_blocks(trained_a_little: Supernet) -> None:
+    net = trained_a_little
+    arch = net.space.sample(1, np.random.default_rng(3))[0]
+    subnet = net.extract(arch)
+    assert sum(parameter.numel() for parameter in subnet.parameters()) == num_params(net.space, arch)
+    assert all(parameter.requires_grad for parameter in subnet.parameters())
+    assert subnet.state_dict().keys() == build_subnet(net.space, arch).state_dict().keys()
+
+
+def test_subnet_is_the_chain_of_its_blocks() -> None:
+    space = get_space("fashion")
+    arch = space.sample(1, np.random.default_rng(4))[0]
+    subnet = build_subnet(space, arch).eval()
+    y = x_BCHW = images_of("fashion", arch.resolution)
+    for spec, block in zip(block_specs(space, arch), subnet, strict=True):
+        assert type(block) is type(build_block(spec))
+        assert y.shape[-1] == spec.input_size
+        with torch.no_grad():
+            y = block(y)
+    with torch.no_grad():
+        assert torch.equal(y, subnet(x_BCHW))
+
+
+def test_training_a_subnet_moves_only_its_own_slices() -> None:
+    space = get_space("fashion")
+    net = Supernet(space, generator=torch.Generator().manual_seed(0)).train()
+    net(images_of("fashion", 20), space.smallest).sum().backward()
+    first = net.stages[0][0]
+    mid = block_specs(space, space.smallest)[1].mid_channels
+    assert first.conv_pw.weight.grad[:mid].abs().sum() > 0
+    assert first.conv_pw.weight.grad[mid:].abs().sum() == 0
+    assert first.bn_pw.running_mean[mid:].abs().sum() == 0
+    assert net.stages[0][1].conv_pw.weight.grad is None
+
+
+def test_sorted_largest_network_computes_the_same_and_leads_with_what_matters() -> None:
+    space = get_space("ofa-mobilenetv3-w1.0")
+    net = Supernet(space, generator=torch.Generator().manual_seed(0)).eval()
+    x_BCHW = images_of(space.name, 128, num=1)
+    with torch.no_grad():
+        before = net(x_BCHW)
+        net.sort_channels()
+        torch.testing.assert_close(net(x_BCHW), before, rtol=1e-3, atol=1e-5 * float(before.std()))
+    importance = net.stages[1][0].conv_pwl.weight.abs().sum((0, 2, 3))
+    assert (importance[:-1] >= importance[1:]).all()
+
+
+def test_recalibration_of_a_supernet_equals_that_of_its_subnet() -> None:
+    space = get_space("fashion")
+    net = Supernet(space, generator=torch.Generator().manual_seed(0))
+    arch = space.sample(1, np.random.default_rng(5))[0]
+    batches = [images_of("fashion", arch.resolution, num=num) for num in (8, 5)]
+    subnet = net.extract(arch)
+    recalibrate_batch_norm(subnet, batches)
+    untouched = net.stages[0][0].bn_pw.running_var[-1].clone()
+    recalibrate_batch_norm(net, batches, arch)
+    for key, tensor in net.extract(arch).state_dict().items():
+        torch.testing.assert_close(tensor, subnet.state_dict()[key])
+    if block_specs(space, arch)[1].mid_channels < net.stages[0][0].bn_pw.num_features:
+        assert net.stages[0][0].bn_pw.running_var[-1] == untouched
+
+
+def test_recalibrated_statistics_are_the_weighted_mean_of_biased_variances() -> None:
+    norm = torch.nn.BatchNorm2d(1)
+    first, second = (
+        torch.tensor([0.0, 2.0]).reshape(2, 1, 1, 1),
+        torch.tensor([5.0]).reshape(1, 1, 1, 1).expand(1, 1, 1, 2),
+    )
+    recalibrate_batch_norm(norm, [first, second])
+    # means 1 and 5, biased variances 1 and 0, weights 2 and 1
+    torch.testing.assert_close(norm.running_mean, torch.tensor([7 / 3]))
+    torch.testing.assert_close(norm.running_var, torch.tensor([2 / 3]))
+    assert norm.momentum == 0.1
+
+
+def test_recalibration_without_images_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="at least one batch"):
+        recalibrate_batch_norm(torch.nn.BatchNorm2d(2), [])
+
+
+def test_folded_weights_have_the_shapes_of_their_blocks(trained_a_little: Supernet) -> None:
+    net = trained_a_little
+    specs = block_specs(net.space, net.space.smallest)
+    folded = fold_chain(specs, net.extract(net.space.smallest))
+    assert [block.spec for block in folded] == list(specs)
