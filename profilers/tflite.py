@@ -6,9 +6,11 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 
 from ofa_hw.errors import InvalidInputError, MissingDependencyError
+from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.tflite import write_tflite
+from ofa_hw.formats.tflite_int8 import write_tflite_int8
 from ofa_hw.profiling.device import Device
-from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload
+from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, random_input
 from ofa_hw.profiling.protocol import Session
 from profilers.local import choose_mask, local_state, open_local
 
@@ -53,10 +55,13 @@ class TfliteProfiler:
 
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> Session:
         """Write `workloads` as .tflite files and open them in a fresh process."""
-        if plan.dtype != "float32":
-            raise InvalidInputError(f"dtype must be float32 for {self.runtime}; came {plan.dtype!r}")
+        if plan.dtype not in _WRITERS:
+            raise InvalidInputError(
+                f"dtype must be one of {', '.join(_WRITERS)} for {self.runtime}; came {plan.dtype!r}"
+            )
+        write = _WRITERS[plan.dtype]
         return open_local(
-            (write_tflite(workload.folded(), batch_size=plan.batch_size) for workload in workloads),
+            (write(workload.folded(), plan.batch_size) for workload in workloads),
             names=[workload.name for workload in workloads],
             runtime="tflite",
             suffix=".tflite",
@@ -80,3 +85,17 @@ class TfliteBuiltinProfiler(TfliteProfiler):
 
     runtime = "tflite-builtin"
     use_delegate = False
+
+
+def _write_float32(blocks: Sequence[FoldedBlock], batch_size: int) -> bytes:
+    return write_tflite(blocks, batch_size=batch_size)
+
+
+def _write_int8(blocks: Sequence[FoldedBlock], batch_size: int) -> bytes:
+    from ofa_hw.nn.reference import value_ranges
+
+    # Latency does not depend on ranges; that the outputs are right does.
+    return write_tflite_int8(blocks, value_ranges(blocks, random_input(blocks[0].spec)), batch_size=batch_size)
+
+
+_WRITERS = {"float32": _write_float32, "int8": _write_int8}

@@ -46,11 +46,11 @@ def write_tflite(
     """
     if batch_size < 1:
         raise InvalidInputError(f"batch_size must be 1 or more; came {batch_size}")
-    return _ModelWriter(batch_size).write(lower(blocks), metadata or {})
+    return ModelWriter(batch_size).write(lower(blocks), metadata or {})
 
 
-class _ModelWriter:
-    """Grows the tensors, buffers and operators of one model."""
+class ModelWriter:
+    """Grows the tensors, buffers and operators of one float32 model."""
 
     def __init__(self, batch_size: int) -> None:
         self.schema = _import_schema()
@@ -63,6 +63,7 @@ class _ModelWriter:
         self.values: dict[str, int] = {}
 
     def write(self, graph: Graph, metadata: Mapping[str, str]) -> bytes:
+        """Return the content of the file."""
         self.add_value(graph.source)
         for operation in graph.operations:
             self.add_operation(operation)
@@ -84,11 +85,12 @@ class _ModelWriter:
     # ------------------------------------------------------------------------------------------ operations
 
     def add_operation(self, operation: Operation) -> None:
+        """Append an operation, as one operator or several."""
         match operation:
             case Conv():
                 self.add_conv(operation)
             case HardSwish():
-                self.add_operator("HARD_SWISH", [self.of(operation.source)], self.add_value(operation.target))
+                self.add_hard_swish(operation)
             case HardSigmoid():
                 self.add_hard_sigmoid(operation)
             case GlobalMean():
@@ -103,14 +105,14 @@ class _ModelWriter:
                 self.add_linear(operation)
 
     def add_conv(self, conv: Conv) -> None:
+        """Append a convolution, after a PAD where SAME would not do."""
         source = self.of(conv.source)
         is_padded = conv.stride == 2 and conv.source.size % 2 == 0 and conv.kernel_size > 1
         if is_padded:
             source = self.add_pad(conv, source)
         # OIHW becomes OHWI; a depthwise C1HW becomes 1HWC.
-        order = (1, 2, 3, 0) if conv.is_depthwise else (0, 2, 3, 1)
-        weight = self.add_constant(f"{conv.target.name}.weight", conv.weight.transpose(order))
-        bias = self.add_constant(f"{conv.target.name}.bias", conv.bias)
+        order, channel_axis = ((1, 2, 3, 0), 3) if conv.is_depthwise else ((0, 2, 3, 1), 0)
+        weights = self.add_weights(conv, conv.weight.transpose(order), channel_axis=channel_axis)
         options = self.schema.DepthwiseConv2DOptionsT() if conv.is_depthwise else self.schema.Conv2DOptionsT()
         if conv.is_depthwise:
             options.depthMultiplier = 1
@@ -118,9 +120,17 @@ class _ModelWriter:
         options.strideH = options.strideW = conv.stride
         options.fusedActivationFunction = self.fused(conv.activation)
         code = "DEPTHWISE_CONV_2D" if conv.is_depthwise else "CONV_2D"
-        self.add_operator(code, [source, weight, bias], self.add_value(conv.target), options)
+        self.add_operator(code, [source, *weights], self.add_value(conv.target), options)
+
+    def add_weights(
+        self, operation: Conv | Linear, weight: npt.NDArray[np.float32], *, channel_axis: int | None
+    ) -> tuple[int, int]:
+        """Return the tensors of the weight, laid out as TFLite wants it, and of the bias."""
+        name = operation.target.name
+        return self.add_constant(f"{name}.weight", weight), self.add_constant(f"{name}.bias", operation.bias)
 
     def add_pad(self, conv: Conv, source: int) -> int:
+        """Return the padded input of a convolution."""
         margin = conv.kernel_size // 2
         paddings = np.array([[0, 0], [margin, margin], [margin, margin], [0, 0]], np.int32)
         size = conv.source.size + 2 * margin
@@ -129,57 +139,68 @@ class _ModelWriter:
         self.add_operator("PAD", inputs, padded, self.schema.PadOptionsT())
         return padded
 
+    def add_hard_swish(self, operation: HardSwish) -> None:
+        """Append HARD_SWISH."""
+        self.add_operator("HARD_SWISH", [self.of(operation.source)], self.add_value(operation.target))
+
     def add_hard_sigmoid(self, operation: HardSigmoid) -> None:
+        """Append the two operators of h-sigmoid."""
         name, channels = operation.target.name, operation.target.channels
         shifted = self.add_value(Value(name=f"{name}.shifted", size=1, channels=channels))
         add = self.schema.AddOptionsT()
         add.fusedActivationFunction = self.fused("relu6")
-        three = self.add_constant(f"{name}.three", np.array([3], np.float32))
+        three = self.add_scalar(f"{name}.three", 3)
         self.add_operator("ADD", [self.of(operation.source), three], shifted, add)
-        sixth = self.add_constant(f"{name}.sixth", np.array([1 / 6], np.float32))
+        sixth = self.add_scalar(f"{name}.sixth", 1 / 6)
         self.add_operator("MUL", [shifted, sixth], self.add_value(operation.target), self.schema.MulOptionsT())
 
     def add_mean(self, operation: GlobalMean) -> None:
+        """Append MEAN over height and width."""
         options = self.schema.ReducerOptionsT()
         options.keepDims = True
         axes = self.add_constant(f"{operation.target.name}.axes", np.array([1, 2], np.int32))
         self.add_operator("MEAN", [self.of(operation.source), axes], self.add_value(operation.target), options)
 
     def add_linear(self, operation: Linear) -> None:
-        name = operation.target.name
-        target = self.add_tensor(name, (self.batch_size, operation.target.channels))
-        self.values[name] = target
-        inputs = [
-            self.of(operation.source),
-            self.add_constant(f"{name}.weight", operation.weight),
-            self.add_constant(f"{name}.bias", operation.bias),
-        ]
+        """Append FULLY_CONNECTED."""
+        weights = self.add_weights(operation, operation.weight, channel_axis=None)
+        target = self.add_value(operation.target, shape=(self.batch_size, operation.target.channels))
+        inputs = [self.of(operation.source), *weights]
         self.add_operator("FULLY_CONNECTED", inputs, target, self.schema.FullyConnectedOptionsT())
 
     # --------------------------------------------------------------------------------------------- tensors
 
     def of(self, value: Value) -> int:
+        """Return the tensor of a value that an earlier operation made."""
         return self.values[value.name]
 
-    def add_value(self, value: Value) -> int:
-        index = self.add_tensor(value.name, (self.batch_size, value.size, value.size, value.channels))
+    def add_value(self, value: Value, *, shape: tuple[int, ...] | None = None) -> int:
+        """Return the new tensor of `value`; `shape` None is NHWC."""
+        index = self.add_tensor(value.name, shape or (self.batch_size, value.size, value.size, value.channels))
         self.values[value.name] = index
         return index
 
     def add_constant(self, name: str, array: npt.NDArray[Any]) -> int:
+        """Return the new tensor that holds `array`."""
         return self.add_tensor(name, array.shape, array)
 
+    def add_scalar(self, name: str, number: float) -> int:
+        """Return the new constant that is broadcast over a value."""
+        return self.add_constant(name, np.array([number], np.float32))
+
     def add_tensor(self, name: str, shape: tuple[int, ...], content: npt.NDArray[Any] | None = None) -> int:
-        types = self.schema.TensorType
+        """Return the new tensor, of float32 where it has no content."""
         tensor = self.schema.TensorT()
         tensor.name = name
         tensor.shape = np.array(shape, np.int32)
-        tensor.type = types.INT32 if content is not None and content.dtype == np.int32 else types.FLOAT32
+        dtype = np.dtype(np.float32) if content is None else content.dtype
+        tensor.type = getattr(self.schema.TensorType, dtype.name.upper())
         tensor.buffer = 0 if content is None else self.add_buffer(np.ascontiguousarray(content))
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
     def add_buffer(self, content: npt.NDArray[Any]) -> int:
+        """Return the new buffer that holds `content`."""
         buffer = self.schema.BufferT()
         buffer.data = content.reshape(-1).view(np.uint8)
         self.buffers.append(buffer)
@@ -188,6 +209,7 @@ class _ModelWriter:
     # ------------------------------------------------------------------------------------------- operators
 
     def add_operator(self, code: str, inputs: list[int], target: int, options: Any | None = None) -> None:
+        """Append the operator of this name, from tensors to a tensor."""
         operator = self.schema.OperatorT()
         builtin = getattr(self.schema.BuiltinOperator, code)
         operator.opcodeIndex = self.codes.setdefault(builtin, len(self.codes))
@@ -200,6 +222,7 @@ class _ModelWriter:
         self.operators.append(operator)
 
     def operator_code(self, builtin: int) -> Any:
+        """Return the entry of the table of operators."""
         code = self.schema.OperatorCodeT()
         code.builtinCode = builtin
         # Readers older than 2020 know this field alone; it holds 127 where the code does not fit.
@@ -208,12 +231,14 @@ class _ModelWriter:
         return code
 
     def metadata_entry(self, name: str, text: str) -> Any:
+        """Return the entry that points to `text`."""
         entry = self.schema.MetadataT()
         entry.name = name
         entry.buffer = self.add_buffer(np.frombuffer(text.encode(), np.uint8))
         return entry
 
     def fused(self, activation: str) -> int:
+        """Return the code of an activation that operators apply themselves."""
         names = {"none": "NONE", "relu": "RELU", "relu6": "RELU6"}
         return int(getattr(self.schema.ActivationFunctionType, names[activation]))
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+import numpy.typing as npt
+
 from ofa_hw.blocks import BlockSpec, block_specs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import FoldedBlock, random_block
@@ -157,6 +160,12 @@ class Workload:
     def folded(self) -> tuple[FoldedBlock, ...]:
         """Return the weights of every block."""
         return self.blocks or tuple(random_block(spec) for spec in self.specs)
+
+
+def random_input(spec: BlockSpec, *, batch_size: int = 1) -> npt.NDArray[np.float32]:
+    """Return normal values for a block's input, BCHW; the same at every call."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((batch_size, spec.in_channels, spec.input_size, spec.input_size), np.float32)
 
 
 def cores_of(cpu_mask: str) -> tuple[int, ...]:

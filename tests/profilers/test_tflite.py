@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.metadata
 
 import pytest
@@ -12,6 +13,13 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
 
 class TestTfliteProfiler(ProfilerContract):
+    def make_profiler(self):
+        return TfliteProfiler()
+
+
+class TestTfliteProfilerWithInt8(ProfilerContract):
+    plan = dataclasses.replace(ProfilerContract.plan, dtype="int8")
+
     def make_profiler(self):
         return TfliteProfiler()
 
