@@ -31,7 +31,7 @@ def trained_a_little(request: pytest.FixtureRequest) -> Supernet:
 
 def test_extracted_subnet_equals_supernet(trained_a_little: Supernet) -> None:
     net = trained_a_little
-    archs = net.space.sample(3, np.random.default_rng(0)) + [net.space.smallest]
+    archs = [*net.space.sample(3, np.random.default_rng(0)), net.space.smallest]
     for arch in archs:
         x_BCHW = images_of(net.space.name, arch.resolution, num=2)
         with torch.no_grad():

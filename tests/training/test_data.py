@@ -1,0 +1,144 @@
+"""Images from every source, and one clear line for each fault of a user's folder."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ofa_hw.errors import DataError
+from ofa_hw.training.data import BUILTIN, load_dataset, split_by_class
+
+
+def make_folder(root: Path, splits: dict[str, tuple[str, ...]], *, num: int = 8, mode: str = "RGB") -> Path:
+    rng = np.random.default_rng(0)
+    for split, classes in splits.items():
+        for name in classes:
+            (root / split / name).mkdir(parents=True)
+            for index in range(num):
+                pixels = rng.integers(0, 256, size=(20, 30, 3), dtype=np.uint8)
+                Image.fromarray(pixels).convert(mode).save(root / split / name / f"{index}.png")
+    return root
+
+
+def write_idx(path: Path, array: np.ndarray, *, compressed: bool = False) -> None:
+    content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if compressed else content)
+
+
+@pytest.fixture
+def idx_folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for prefix, num, compressed in (("train", 60, True), ("t10k", 20, False)):
+        suffix = ".gz" if compressed else ""
+        images, labels = rng.integers(0, 256, (num, 28, 28)), np.arange(num) % 4
+        write_idx(tmp_path / f"{prefix}-images-idx3-ubyte{suffix}", images, compressed=compressed)
+        write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte{suffix}", labels, compressed=compressed)
+    return tmp_path
+
+
+def test_builtin_images_are_split_by_class() -> None:
+    dataset = load_dataset(BUILTIN, in_channels=1, image_size=28)
+    assert [len(part) for part in (dataset.train, dataset.val, dataset.test)] == [4200, 800, 1000]
+    assert np.bincount(dataset.val.labels).tolist() == [80] * 10
+    assert dataset.train.pixels.shape == (4200, 1, 28, 28)
+    assert len(dataset.train.classes) == 10
+
+
+def test_held_out_images_depend_on_the_seed_alone() -> None:
+    one, again, other = (load_dataset(BUILTIN, in_channels=1, image_size=28, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(one.val.pixels, again.val.pixels)
+    assert not np.array_equal(one.val.pixels, other.val.pixels)
+    assert np.array_equal(one.test.pixels, other.test.pixels)
+
+
+def test_split_keeps_every_image_once() -> None:
+    labels = np.repeat(np.arange(3), 50)
+    kept, held_out = split_by_class(labels, 0.2, seed=0)
+    assert sorted([*kept, *held_out]) == list(range(150))
+    assert np.bincount(labels[held_out]).tolist() == [10, 10, 10]
+
+
+def test_channel_statistics_are_those_of_the_pixels() -> None:
+    dataset = load_dataset(BUILTIN, in_channels=1, image_size=28)
+    (mean,), (std,) = dataset.channel_statistics
+    assert mean == pytest.approx(dataset.train.pixels.mean() / 255)
+    assert std == pytest.approx(dataset.train.pixels.std() / 255, rel=1e-6)
+
+
+def test_idx_files_are_read_plain_and_compressed(idx_folder: Path) -> None:
+    dataset = load_dataset(idx_folder, in_channels=1, image_size=28)
+    assert len(dataset.train) + len(dataset.val) == 60
+    assert len(dataset.test) == 20
+    assert dataset.train.classes == ("0", "1", "2", "3")
+
+
+def test_folder_by_class_is_scaled_and_cropped(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"train": ("cat", "dog"), "val": ("cat", "dog"), "test": ("dog",)})
+    dataset = load_dataset(tmp_path, in_channels=3, image_size=16)
+    assert dataset.train.pixels.shape == (16, 3, 16, 16)
+    assert len(dataset.val) == 16
+    assert dataset.test.labels.tolist() == [1] * 8
+    assert dataset.train.classes == ("cat", "dog")
+
+
+def test_missing_splits_are_held_out_of_train(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"train": ("cat", "dog")}, num=20, mode="L")
+    dataset = load_dataset(tmp_path, in_channels=1, image_size=16)
+    assert len(dataset.train) + len(dataset.val) + len(dataset.test) == 40
+    assert len(dataset.test) == 6  # 16 % of each class, and the same of what is left
+    assert len(dataset.val) == 6
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({}, "is missing or empty"),
+        ({"val": ("cat",)}, "train must hold one folder"),
+        ({"train": ("cat",), "val": ("cat", "emu")}, "has class 'emu'"),
+    ],
+)
+def test_faulty_folder_is_named(tmp_path: Path, splits: dict[str, tuple[str, ...]], message: str) -> None:
+    make_folder(tmp_path, splits)
+    with pytest.raises(DataError, match=message):
+        load_dataset(tmp_path, in_channels=3, image_size=16)
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere is not a folder"):
+        load_dataset(tmp_path / "nowhere", in_channels=3, image_size=16)
+
+
+def test_class_without_images_is_named(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"train": ("cat", "dog")})
+    for path in (tmp_path / "train" / "dog").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="dog holds no image"):
+        load_dataset(tmp_path, in_channels=3, image_size=16)
+
+
+def test_truncated_image_is_named_or_left_out(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"train": ("cat", "dog"), "val": ("cat",), "test": ("cat",)})
+    broken = tmp_path / "train" / "cat" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"cat/3\.png is not a whole image"):
+        load_dataset(tmp_path, in_channels=3, image_size=16)
+    assert len(load_dataset(tmp_path, in_channels=3, image_size=16, max_bad_images=1).train) == 15
+
+
+@pytest.mark.parametrize("cut", [2, 100])
+def test_cut_idx_file_is_named(idx_folder: Path, cut: int) -> None:
+    path = idx_folder / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte must be a whole IDX file"):
+        load_dataset(idx_folder, in_channels=1, image_size=28)
+
+
+def test_idx_folder_without_labels_is_refused(idx_folder: Path) -> None:
+    (idx_folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="no IDX file of the test labels"):
+        load_dataset(idx_folder, in_channels=1, image_size=28)

@@ -1,0 +1,102 @@
+"""Judging subnets: scores, the journal of samples, fine-tuning."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.nn import Supernet
+from ofa_hw.space import SearchSpace
+from ofa_hw.training import FinetuneConfig, finetune
+from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.evaluate import SubnetJudge, predict_logits, score_logits
+from ofa_hw.training.sampling import draw_distinct, evaluate_all
+
+
+@pytest.fixture
+def judge(tiny_space: SearchSpace, tiny_images: ImageBatches) -> SubnetJudge:
+    net = Supernet(tiny_space, generator=torch.Generator().manual_seed(0))
+    return SubnetJudge(net, tiny_images, tiny_images, num_calibration_images=32, checkpoint="abc")
+
+
+def test_scores_of_hand_worked_logits() -> None:
+    logits = torch.tensor([[math.log(3.0), 0.0], [0.0, math.log(4.0)]])
+    scores = score_logits(logits, torch.tensor([0, 0]))
+    assert scores.top1 == 0.5
+    assert scores.mean_true_prob == pytest.approx((3 / 4 + 1 / 5) / 2)
+    assert scores.mean_log_likelihood == pytest.approx((math.log(3 / 4) + math.log(1 / 5)) / 2)
+
+
+def test_judging_does_not_change_the_supernet(judge: SubnetJudge, tiny_space: SearchSpace) -> None:
+    before = copy.deepcopy(judge.net.state_dict())
+    sample = judge.judge(tiny_space.smallest)
+    assert sample.num_images == 96
+    assert all(torch.equal(before[key], tensor) for key, tensor in judge.net.state_dict().items())
+
+
+def test_samples_do_not_depend_on_the_number_of_workers(judge: SubnetJudge, tiny_space: SearchSpace) -> None:
+    archs = draw_distinct(tiny_space, 6, seed=0)
+    assert list(evaluate_all(judge, archs, num_workers=1)) == list(evaluate_all(judge, archs, num_workers=3))
+
+
+def test_drawn_architectures_differ_and_grow_by_their_number(tiny_space: SearchSpace) -> None:
+    many = draw_distinct(tiny_space, 50, seed=0)
+    assert len(set(many)) == 50
+    assert draw_distinct(tiny_space, 20, seed=0) == many[:20]
+    assert draw_distinct(tiny_space, 20, seed=1) != many[:20]
+
+
+def test_finetuning_raises_the_likelihood_and_repeats(
+    judge: SubnetJudge, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    arch = tiny_space.largest
+    config = FinetuneConfig(num_images=960, batch_size=16)
+
+    def tuned() -> torch.nn.Module:
+        subnet = judge.calibrated(arch)
+        finetune(subnet, None, tiny_images, arch.resolution, config)
+        return subnet
+
+    def likelihood(net: torch.nn.Module) -> float:
+        logits = predict_logits(net, tiny_images, arch.resolution)
+        return score_logits(logits, tiny_images.labels).mean_log_likelihood
+
+    one, again = tuned(), tuned()
+    assert likelihood(one) > likelihood(judge.calibrated(arch)) + 0.1
+    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in one.state_dict().items())
+
+
+def test_finetuning_refuses_what_makes_no_sense() -> None:
+    with pytest.raises(InvalidInputError, match="num_images"):
+        FinetuneConfig(num_images=0)
+
+
+def test_augmented_images_are_shifted_copies(tiny_images: ImageBatches) -> None:
+    import numpy as np
+
+    indices = torch.arange(8)
+    plain = next(tiny_images.all_at(12, 8))
+    drawn = tiny_images.augmented(indices, 12, np.random.default_rng(0), max_shift=0, flip=True)
+    for image, original in zip(drawn, plain, strict=True):
+        assert torch.equal(image, original) or torch.equal(image, original.flip(2))
+    again = tiny_images.augmented(indices, 12, np.random.default_rng(0), max_shift=0, flip=True)
+    assert torch.equal(drawn, again)
+    shifted = tiny_images.augmented(indices, 12, np.random.default_rng(0), max_shift=1, flip=False)
+    for image, original in zip(shifted, plain, strict=True):
+        centre = image[0, 1:-1, 1:-1]
+        assert any(torch.equal(centre, original[0, y : y + 10, x : x + 10]) for y in range(3) for x in range(3))
+
+
+def test_export_of_a_judged_subnet_equals_torch(judge: SubnetJudge, tiny_space: SearchSpace, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    from ofa_hw.export import export_subnet
+
+    arch = tiny_space.largest
+    check = export_subnet(judge.calibrated(arch), tiny_space, arch, tmp_path / "net.tflite")
+    assert check.max_logit_error < 1e-4
+    assert check.path.stat().st_size == check.num_bytes
