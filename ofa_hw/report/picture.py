@@ -7,7 +7,7 @@ from typing import Any
 from ofa_hw.errors import RunError
 from ofa_hw.report import charts
 from ofa_hw.report.results import RunResults
-from ofa_hw.report.sections import with_top1_interval
+from ofa_hw.report.sections.trade_off import with_top1_interval
 from ofa_hw.report.theme import LIGHT, chart_config, with_colors
 
 HALF_WIDTH = 500

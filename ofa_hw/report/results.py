@@ -47,7 +47,8 @@ class RunResults:
     `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS)
     `whole_nets`  a whole network beside the sum of its blocks (WHOLE_NET_COLUMNS)
 
-    `predictor` holds what predictor.json tells of the accuracy predictor; it is empty where there is none.
+    `lut` is the latency table, None where none is known; `predictor` holds what predictor.json tells of the accuracy
+    predictor, nothing where there is none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class RunResults:
     front: pd.DataFrame
     verified: pd.DataFrame
     whole_nets: pd.DataFrame
+    lut: LatencyTable | None
     predictor: Mapping[str, Any]
     missing: tuple[Missing, ...]
 
@@ -85,6 +87,7 @@ def read_results(run: RunFolder, *, lut: Path | None = None) -> RunResults:
         TableError: the latency table cannot be read, or is of another space.
     """
     phases, losses = _training_tables(run)
+    table = LatencyTable.read(lut) if lut else None
     results = RunResults(
         name=run.path.resolve().name,
         path=run.path,
@@ -92,10 +95,11 @@ def read_results(run: RunFolder, *, lut: Path | None = None) -> RunResults:
         config=run.config,
         phases=phases,
         losses=losses,
-        samples=_sample_table(run, LatencyTable.read(lut) if lut else None),
+        samples=_sample_table(run, table),
         front=_read_if_made(run.front_path, FRONT_COLUMNS),
         verified=_read_if_made(run.verified_path, VERIFIED_COLUMNS),
         whole_nets=_read_if_made(run.path / "whole_nets.csv", WHOLE_NET_COLUMNS),
+        lut=table,
         predictor=_read_predictor_facts(run),
         missing=(),
     )

@@ -71,13 +71,16 @@ def tiles_of(results: RunResults) -> list[Tile]:
 
 
 def provenance_of(results: RunResults) -> list[tuple[str, str]]:
-    """Return what config.toml says of how the run was made, the space left out."""
+    """Return how the run was made (config.toml, its space left out) and how its table was measured."""
     facts = [("run folder", str(results.path))]
     for table, settings in results.config.items():
         if table == "space":
             continue
         values = settings.items() if isinstance(settings, dict) else [("", settings)]
         facts += [(f"{table}: {name}" if name else table, _told(value)) for name, value in values]
+    if results.lut:
+        conditions = dataclasses.asdict(results.lut.conditions) | dict(results.lut.notes)
+        facts += [(f"table: {name}", _told(value)) for name, value in conditions.items()]
     return facts
 
 

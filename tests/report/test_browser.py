@@ -58,7 +58,7 @@ def networks_shown(page) -> int:
 def test_the_page_fits_every_width_and_draws_every_chart(open_page, width, scheme):
     page = open_page(width, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.locator(".chart svg").count() == 5
+    assert page.locator(".chart svg").count() == 6
     assert page.locator(".chart svg .mark-symbol path").count() > 100
 
 
