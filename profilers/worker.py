@@ -5,7 +5,7 @@ It stands alone: it needs Python, numpy and the runtime, and nothing of ofa-hw, 
     {"op": "open", "runtime": R, "models": [path...], "cores": [c...], "num_threads": n, "options": {...}}
     {"op": "run", "index": i, "input": base64 of float32, "shape": [...]}
     {"op": "time", "order": [i...], "repeats": [n...]}
-    {"op": "state"}        {"op": "close"}
+    {"op": "describe", "distributions": [name...]}   {"op": "state", "cores": [c...]}   {"op": "close"}
 
 Every answer has "ok"; where it is false, "error" says why in one line.
 """
@@ -116,11 +116,55 @@ def _dequantise(y: Any, tensor: Any) -> Any:
     return ((y.astype(np.float32) - zero_point) * scale).astype(np.float32)
 
 
+class OnnxRunner:
+    """An .onnx file in ONNX Runtime, its input and output bound so that a call copies nothing."""
+
+    def __init__(self, path: str, *, provider: str, num_threads: int) -> None:
+        """Build the session; ValueError where the execution provider is not there."""
+        import onnxruntime
+
+        self.mark = ""
+        available = onnxruntime.get_available_providers()
+        if provider not in available:
+            raise ValueError(f"execution provider must be one of {', '.join(available)}; came {provider}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.inter_op_num_threads = 1
+        # Threads that spin while they wait would heat the core and take time from others.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(path, options, providers=[provider])
+        if self._session.get_providers()[0] != provider:
+            raise ValueError(f"{provider} did not start; ONNX Runtime fell back to {self._session.get_providers()[0]}")
+        self._source, self._target = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        self.run(_zeros(self._source.shape))
+
+    def invoke(self) -> object:
+        """Execute the model on the bound input."""
+        return self._session.run_with_iobinding(self._binding)
+
+    def run(self, x: Any) -> Any:
+        """Return the output for `x`, which stays bound."""
+        import onnxruntime
+
+        self._binding = self._session.io_binding()
+        self._x = onnxruntime.OrtValue.ortvalue_from_numpy(x)
+        self._y = onnxruntime.OrtValue.ortvalue_from_numpy(_zeros(self._target.shape))
+        self._binding.bind_ortvalue_input(self._source.name, self._x)
+        self._binding.bind_ortvalue_output(self._target.name, self._y)
+        self.invoke()
+        return self._y.numpy()
+
+
 def _make_tflite(path: str, request: dict[str, Any]) -> Runner:
     return TfliteRunner(path, num_threads=request["num_threads"], **request["options"])
 
 
-MAKERS: dict[str, Callable[[str, dict[str, Any]], Runner]] = {"tflite": _make_tflite}
+def _make_onnx(path: str, request: dict[str, Any]) -> Runner:
+    return OnnxRunner(path, num_threads=request["num_threads"], **request["options"])
+
+
+MAKERS: dict[str, Callable[[str, dict[str, Any]], Runner]] = {"tflite": _make_tflite, "onnxruntime": _make_onnx}
 
 
 # ------------------------------------------------------------------------------------------------- timing
@@ -231,7 +275,9 @@ class Server:
         for path in request["models"]:
             try:
                 self.runners.append(self.makers[request["runtime"]](path, request))
-            except (RuntimeError, ValueError) as error:
+            except ImportError:
+                raise
+            except Exception as error:  # noqa: BLE001 - runtimes raise kinds of their own
                 return {"ok": False, "index": len(self.runners), "error": _one_line(error)}
         gc.collect()
         gc.disable()
@@ -257,6 +303,19 @@ class Server:
             "disturbed": disturbed,
             "others_load": max(others / elapsed, 0.0) if elapsed else 0.0,
         }
+
+    def do_describe(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell which cores may be used, and the version of each distribution, None where it is not installed."""
+        import importlib.metadata
+
+        versions: dict[str, str | None] = {}
+        for name in request["distributions"]:
+            try:
+                versions[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                versions[name] = None
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+        return {"ok": True, "cores": cores, "versions": versions}
 
     def do_state(self, request: dict[str, Any]) -> dict[str, Any]:
         """Tell of the machine."""

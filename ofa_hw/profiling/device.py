@@ -12,6 +12,7 @@ from typing import Any
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.profiling.measurement import MeasurementPlan
 
+_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, type(None))}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -19,7 +20,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class Device:
     """A device by name; what its runtime or transport has no use for stays at its default.
 
-    `runtime` is a name of the entry-point group `ofa_hw.profilers`. `transport` is `local`, `adb`, `ssh` or `rpc`.
+    `runtime` is a name of the entry-point group `ofa_hw.profilers`; `transport` is `local`, `adb`, `ssh` or `rpc`.
+    `provider` is ONNX Runtime's. For ssh there are `host`, `port`, `user`, `identity_file`, `ssh_config` and the
+    board's `python`.
+
+    Raises:
+        InvalidInputError: a value has another type, or the name would not make a file name.
     """
 
     name: str
@@ -30,6 +36,13 @@ class Device:
     cpu_mask: str | None = None
     dtype: str = "float32"
     batch_size: int = 1
+    provider: str = "CPUExecutionProvider"
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    identity_file: str = ""
+    ssh_config: str = ""
+    python: str = "python3"
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -38,12 +51,9 @@ class Device:
             )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(field.default, bool) != isinstance(value, bool) or (
-                isinstance(field.default, int) and not isinstance(value, int)
-            ):
-                raise InvalidInputError(
-                    f"device {self.name!r}: {field.name} must be {type(field.default).__name__}; came {value!r}"
-                )
+            expected = _TYPES[str(field.type)]
+            if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+                raise InvalidInputError(f"device {self.name!r}: {field.name} must be {field.type}; came {value!r}")
 
 
 def plan_for(device: Device, *, target_relative_ci: float = 0.01, max_seconds: float = 180.0) -> MeasurementPlan:

@@ -159,6 +159,7 @@ class _Run:
     ) -> None:
         self.profiler, self.plan, self.journal = profiler, plan, journal
         self.groups, self.sentinel, self.progress, self.seed = groups, sentinel, progress, seed
+        self.min_samples = math.ceil(plan.min_runs / plan.num_processes)
         self.marks: dict[int, tuple[str, ...]] = {}
         weights = [sum(_weight(workload) for workload in group) for group in groups]
         self.shares = [plan.max_seconds * weight / sum(weights) / plan.num_processes for weight in weights]
@@ -185,7 +186,7 @@ class _Run:
     def must_go_on(self, record: ProcessRecord, share_seconds: float) -> list[int]:
         """Return the workloads that still need samples; [] when it is enough or the time is used."""
         imprecise = record.imprecise(
-            min_samples=math.ceil(self.plan.min_runs / self.plan.num_processes),
+            min_samples=self.min_samples,
             target_relative_ci=self.plan.target_relative_ci,
         )
         if record.seconds < share_seconds:

@@ -1,0 +1,168 @@
+"""Profilers of runtimes that take model files: the files are written here, opened and timed by a worker there."""
+
+from __future__ import annotations
+
+import base64
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.errors import DeviceError, MissingDependencyError
+from ofa_hw.formats.folded import FoldedBlock
+from ofa_hw.profiling.device import Device
+from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
+from ofa_hw.profiling.protocol import Times
+from profilers.ssh import SshTransport
+from profilers.transport import LocalTransport, Transport
+from profilers.worker_process import WorkerProcess
+
+TRANSPORTS: dict[str, Callable[[Device], Transport]] = {"local": LocalTransport, "ssh": SshTransport}
+
+
+class ModelFileProfiler(ABC):
+    """A runtime that opens model files, on this machine or on a board with Python.
+
+    `distribution` is the package that brings the runtime, `extra` the extra of ofa-hw that installs it here.
+    """
+
+    runtime: str
+    distribution: str
+    extra: str
+    method: str
+    suffix: str
+    is_nhwc: bool
+    worker_runtime: str
+
+    def __init__(self, device: Device | None = None) -> None:
+        """Time on `device`; None stands for this machine with one thread."""
+        self.device = device or Device(name="host", runtime=self.runtime)
+        self.transport = TRANSPORTS[self.device.transport](self.device)
+
+    @abstractmethod
+    def write(self, blocks: Sequence[FoldedBlock], plan: MeasurementPlan) -> bytes:
+        """Return the content of the model file of `blocks`."""
+
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """Return what the worker must know to open a model, beside the threads."""
+
+    def check(self) -> None:
+        """Return where the machine answers and has the runtime; MissingDependencyError names the extra."""
+        self._version()
+
+    def conditions(self, plan: MeasurementPlan) -> RunConditions:
+        """Return the conditions of `plan` there."""
+        state = self.state()
+        return RunConditions(
+            device=self.device.name,
+            runtime=self.runtime,
+            runtime_version=self._version(),
+            dtype=plan.dtype,
+            batch_size=plan.batch_size,
+            num_threads=plan.num_threads,
+            cpu_mask=self._mask(plan),
+            governor=state["governor"],
+            clocks=state["clocks"],
+        )
+
+    def state(self) -> Mapping[str, str]:
+        """Return what the machine tells of itself now."""
+        cores = list(cores_of(self.device.cpu_mask)) if self.device.cpu_mask else []
+        state: Mapping[str, str] = self._ask({"op": "state", "cores": cores})["state"]
+        return state
+
+    def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> WorkerSession:
+        """Write the model files of `workloads` and open them in a fresh process."""
+        worker, paths, clean = self.transport.start(
+            (self.write(workload.folded(), plan) for workload in workloads),
+            suffix=self.suffix,
+            num_threads=plan.num_threads,
+        )
+        request = {
+            "runtime": self.worker_runtime,
+            "models": paths,
+            "cores": list(cores_of(self._mask(plan))),
+            "num_threads": plan.num_threads,
+            "options": self.options(),
+        }
+        names = [workload.name for workload in workloads]
+        return WorkerSession(worker, request, names=names, is_nhwc=self.is_nhwc, clean=clean)
+
+    def _version(self) -> str:
+        version: str | None = self._machine["versions"][self.distribution]
+        if version is not None:
+            return version
+        where = "here" if self.device.transport == "local" else f"on {self.device.name}"
+        how = f"pip install 'ofa-hw[{self.extra}]'" if where == "here" else f"pip install {self.distribution}"
+        raise MissingDependencyError(f"{self.distribution} is not installed {where}; install it with `{how}`")
+
+    def _mask(self, plan: MeasurementPlan) -> str:
+        """Return the mask of the plan, or of the last cores there are: core 0 serves most interrupts."""
+        if plan.cpu_mask is not None:
+            return mask_of(cores_of(plan.cpu_mask))
+        cores: list[int] = self._machine["cores"]
+        return mask_of(tuple(cores[-plan.num_threads :]))
+
+    @functools.cached_property
+    def _machine(self) -> dict[str, Any]:
+        return self._ask({"op": "describe", "distributions": [self.distribution, "numpy"]})
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        worker, _, clean = self.transport.start([], suffix=self.suffix, num_threads=1)
+        try:
+            return worker.ask(request)
+        finally:
+            worker.close()
+            clean()
+
+
+class WorkerSession:
+    """A `Session` in a worker: models are NHWC or NCHW files that it has opened."""
+
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        request: dict[str, Any],
+        *,
+        names: Sequence[str],
+        is_nhwc: bool,
+        clean: Callable[[], None],
+    ) -> None:
+        """Let `worker` open the models of `request`; `clean` is called when all is over, also when this fails.
+
+        Raises:
+            DeviceError: naming the workload that cannot be built.
+        """
+        self._worker, self._is_nhwc, self._clean = worker, is_nhwc, clean
+        try:
+            answer = worker.ask({"op": "open", **request})
+            if not answer["ok"]:
+                raise DeviceError(f"{worker.name} cannot build {names[answer['index']]}: {answer['error']}")
+        except BaseException:
+            self.close()
+            raise
+        self.marks = tuple(answer["marks"])
+
+    def run(self, index: int, x_BCHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the output of the model with this index, BCHW or logits."""
+        x = np.ascontiguousarray(x_BCHW.transpose(0, 2, 3, 1) if self._is_nhwc else x_BCHW)
+        text = base64.b64encode(x.tobytes()).decode()
+        answer = self._worker.ask({"op": "run", "index": index, "input": text, "shape": list(x.shape)})
+        y = np.frombuffer(base64.b64decode(answer["output"]), np.float32).reshape(answer["shape"])
+        return y.transpose(0, 3, 1, 2) if self._is_nhwc and y.ndim == 4 else y
+
+    def time(self, order: Sequence[int], repeats: Sequence[int]) -> Times:
+        """Return the times of the models in `order`."""
+        answer = self._worker.ask({"op": "time", "order": list(order), "repeats": list(repeats)})
+        return Times(
+            ms=tuple(answer["ms"]), is_disturbed=tuple(answer["disturbed"]), others_load=float(answer["others_load"])
+        )
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.close()
+        self._clean()

@@ -1,0 +1,34 @@
+"""ONNX Runtime, by any of its execution providers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.formats.folded import FoldedBlock
+from ofa_hw.formats.onnx import write_onnx
+from ofa_hw.profiling.measurement import MeasurementPlan
+from profilers.model_files import ModelFileProfiler
+
+
+class OnnxRuntimeProfiler(ModelFileProfiler):
+    """ONNX models in ONNX Runtime, through the execution provider that the device names."""
+
+    runtime = "onnxruntime"
+    distribution = "onnxruntime"
+    extra = "onnx"
+    method = "wall clock around session.run_with_iobinding()"
+    suffix = ".onnx"
+    is_nhwc = False
+    worker_runtime = "onnxruntime"
+
+    def write(self, blocks: Sequence[FoldedBlock], plan: MeasurementPlan) -> bytes:
+        """Return the .onnx file of `blocks`."""
+        if plan.dtype != "float32":
+            raise InvalidInputError(f"dtype must be float32 for {self.runtime}; came {plan.dtype!r}")
+        return write_onnx(blocks, batch_size=plan.batch_size)
+
+    def options(self) -> dict[str, Any]:
+        """Return the execution provider."""
+        return {"provider": self.device.provider}
