@@ -136,12 +136,15 @@ def _verified_figures(results: RunResults) -> list[Figure]:
             smaller_is_better=False,
             num=num,
         ),
-        Figure(
-            name="verified_top1_error",
-            title="Predicted against verified top-1, mean error",
-            value=float((nets["predicted_top1"] - nets["test_top1"]).abs().mean()),
-            unit="fraction",
-            smaller_is_better=True,
-            num=num,
+        *(
+            Figure(
+                name=f"verified_top1_error_{split}",
+                title=f"Predicted top-1 against the {split} images, before fine-tuning, mean error",
+                value=float((nets["predicted_top1"] - nets[column]).abs().mean()),
+                unit="fraction",
+                smaller_is_better=True,
+                num=num,
+            )
+            for split, column in (("validation", "val_top1"), ("test", "test_top1_before"))
         ),
     ]

@@ -44,7 +44,7 @@ class RunResults:
     `losses`      a logged step of training (`LOSS_COLUMNS`; images counted from the start of training)
     `samples`     an evaluated subnet (`SAMPLE_COLUMNS`); latency is NaN without a table
     `front`       a network of the predicted front (FRONT_COLUMNS)
-    `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS)
+    `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS; num_test_images where told)
     `whole_nets`  a whole network beside the sum of its blocks (WHOLE_NET_COLUMNS)
 
     `lut` is the latency table, None where none is known; `predictor` holds what predictor.json tells of the accuracy
@@ -71,10 +71,13 @@ VERIFIED_COLUMNS = {
     "arch_id": str,
     "arch": str,
     "predicted_top1": float,
+    "val_top1": float,
     "test_top1_before": float,
     "test_top1": float,
     "predicted_latency_ms": float,
     "measured_latency_ms": float,
+    "measured_latency_low_ms": float,
+    "measured_latency_high_ms": float,
 }
 WHOLE_NET_COLUMNS = {"arch_id": str, "origin": str, "sum_ms": float, "predicted_ms": float, "measured_ms": float}
 
@@ -98,7 +101,7 @@ def read_results(run: RunFolder, *, lut: Path | None = None) -> RunResults:
         samples=_sample_table(run, table),
         front=_read_if_made(run.front_path, FRONT_COLUMNS),
         verified=_read_if_made(run.verified_path, VERIFIED_COLUMNS),
-        whole_nets=_read_if_made(run.path / "whole_nets.csv", WHOLE_NET_COLUMNS),
+        whole_nets=_read_if_made(run.whole_nets_path, WHOLE_NET_COLUMNS),
         lut=table,
         predictor=_read_predictor_facts(run),
         missing=(),

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+LATENCY_TITLE = "latency of one image, ms"
+
 FRONT_SERIES = {
     "sampled subnets": "cloud",
     "predicted front": "predicted",
@@ -39,7 +41,7 @@ def front_chart(
 
     latency = alt.X(
         "latency_ms:Q",
-        title="latency of one image, ms",
+        title=LATENCY_TITLE,
         scale=alt.Scale(zero=False, padding=14),
         axis=alt.Axis(grid=False, tickCount=8),
     )
@@ -88,6 +90,8 @@ def _verified_layers(
             "arch_id": row["arch_id"],
             "latency_ms": row["measured_latency_ms"],
             "top1": 100 * row["test_top1"],
+            "fast": row["measured_latency_low_ms"],
+            "slow": row["measured_latency_high_ms"],
             "low": 100 * row["test_top1_low"],
             "high": 100 * row["test_top1_high"],
             "promised_ms": row["predicted_latency_ms"],
@@ -102,6 +106,9 @@ def _verified_layers(
     return [
         base.mark_rule(color=color("muted"), strokeDash=[2, 3], strokeWidth=1).encode(**promise),
         base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(**interval, color=series),
+        base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
+            alt.X("fast:Q", title=LATENCY_TITLE), x2="slow:Q", color=series
+        ),
         base.mark_circle(size=340, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=series),
         *([_ring(base, size=560)] if interactive else []),
         base.mark_text(fontSize=12, fontWeight="bold", color=color("surface"), dy=0.5).encode(text="network:Q"),

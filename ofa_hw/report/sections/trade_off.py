@@ -41,7 +41,7 @@ def trade_off_section(results: RunResults) -> Section | None:
                 series=series,
                 description=_front_description(results),
                 chart=chart,
-                note="Bars are 95 % intervals of top-1 on the test images." if len(verified) else "",
+                note="Bars are 95 % intervals of top-1 on the test images." if "num_test_images" in verified else "",
             ),
         ),
         tables=(*tables, _front_table(results)),
@@ -50,9 +50,14 @@ def trade_off_section(results: RunResults) -> Section | None:
 
 
 def with_top1_interval(verified: pd.DataFrame) -> pd.DataFrame:
-    """Return `verified` with test_top1_low and test_top1_high, of the number of images that it was tested on."""
-    num_images = verified["num_test_images"] if "num_test_images" in verified else [1000] * len(verified)
-    ends = [wilson_interval(top1, int(num)) for top1, num in zip(verified["test_top1"], num_images, strict=True)]
+    """Return `verified` with the ends of the 95 % interval of top-1, test_top1_low and test_top1_high.
+
+    They follow from num_test_images; where that is not told, both are test_top1.
+    """
+    if "num_test_images" not in verified:
+        return verified.assign(test_top1_low=verified["test_top1"], test_top1_high=verified["test_top1"])
+    shares = zip(verified["test_top1"], verified["num_test_images"], strict=True)
+    ends = [wilson_interval(top1, int(num)) for top1, num in shares]
     return verified.assign(test_top1_low=[low for low, _ in ends], test_top1_high=[high for _, high in ends])
 
 
@@ -68,14 +73,15 @@ def _front_description(results: RunResults) -> str:
 
 def _verified_table(results: RunResults) -> Table:
     titles = (
-        "network", "top-1, predicted", "top-1, as extracted", "top-1, fine-tuned", "gain, points",
-        "latency predicted, ms", "latency measured, ms", "measured against predicted", "architecture",
+        "network", "top-1, predicted", "top-1, validation", "top-1, test, as extracted", "top-1, test, fine-tuned",
+        "gain, points", "latency predicted, ms", "latency measured, ms", "measured against predicted", "architecture",
     )  # fmt: skip
     rows = tuple(
         Row(
             cells=(
                 str(number),
                 percent(net["predicted_top1"]),
+                percent(net["val_top1"]),
                 percent(net["test_top1_before"]),
                 percent(net["test_top1"]),
                 points(net["test_top1"] - net["test_top1_before"]),
