@@ -10,13 +10,14 @@ INSTALLED := $(VENV)/.installed
 PYTHONS := python3.11 python3.12 python3.13 python3
 TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check docs format clean
 
 help:
 	@echo "make setup    the environment in $(VENV), with the versions of constraints.txt"
 	@echo "make demo     the whole pipeline on built-in images, in minutes"
 	@echo "make test     all tests"
 	@echo "make check    ruff, mypy, import-linter and the docs check"
+	@echo "make docs     the documentation as a site in site/"
 	@echo "make format   put the code into its form"
 	@echo "make clean    remove what the targets above made, runs/ kept"
 
@@ -49,6 +50,13 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/check_docs.py
+
+docs: setup $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+$(VENV)/.installed-docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]' --constraint constraints.txt
+	@touch $@
 
 format: setup
 	$(BIN)/ruff check --fix .
