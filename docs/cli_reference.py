@@ -10,15 +10,17 @@ import click
 from ofa_hw.cli.main import COMMANDS, main
 
 PAGE = "reference/cli.md"
+INTRODUCTION = """\
+Results go to stdout, progress and remarks to stderr. The exit code is 0; 1 for a failure, which is told in one line; 2
+where the command line is not understood; 130 after an interrupt.
+
+Your shell completes commands and options after `eval "$(_OFA_HW_COMPLETE=bash_source ofa-hw)"`; zsh and fish have
+`zsh_source` and `fish_source`."""
 
 
 def reference() -> str:
     """Return the page: each command with its help, its arguments and its options."""
-    parts = [
-        "# The command line",
-        "Results go to stdout, progress and remarks to stderr. The exit code is 0; 1 for a failure, which is told in one "
-        "line; 2 where the command line is not understood; 130 after an interrupt.",
-    ]
+    parts = ["# The command line", INTRODUCTION]
     context = click.Context(main, info_name="ofa-hw")
     for name in COMMANDS:
         command = main.get_command(context, name)

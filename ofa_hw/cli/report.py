@@ -19,6 +19,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--png", type=_FILE, help="The picture.  [default: report.png in the run]")
 @click.option("--markdown", type=_FILE, help="The tables.  [default: summary.md in the run]")
 @click.option("--benchmark-json", type=_FILE, help="The figures.  [default: benchmark.json in the run]")
+@click.option(
+    "--figures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for each figure as SVG and PNG.  [default: none]",
+)
 @click.option("--lut", type=_FILE, help="The table that gives sampled subnets their latency.  [default: the search's]")
 @json_option
 def command(run: Path | None, lut: Path | None, as_json: bool, **files: Path | None) -> None:
@@ -50,9 +55,5 @@ def command(run: Path | None, lut: Path | None, as_json: bool, **files: Path | N
 
 
 def _names(files: Any) -> dict[str, str]:
-    return {
-        "page": str(files.html),
-        "picture": str(files.png),
-        "tables": str(files.markdown),
-        "figures": str(files.benchmark_json),
-    }
+    paths = {"page": files.html, "picture": files.png, "tables": files.markdown, "figures": files.benchmark_json}
+    return {name: str(path) for name, path in (paths | {"drawings": files.figures}).items() if path}

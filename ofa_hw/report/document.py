@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+
+from ofa_hw.report.charts.marks import Width
 
 if TYPE_CHECKING:
     import altair as alt
@@ -42,14 +44,21 @@ class Table:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ChartPlace:
-    """A chart with its title, its legend (series to colour of the theme), what it shows in words, and a remark."""
+    """A chart with its title, its legend (series to colour of the theme), what it shows in words, and a remark.
+
+    `draw` makes it at a `width`; one with series takes `legend`, whether the legend stands inside the chart.
+    """
 
     name: str
     title: str
     series: Mapping[str, str]
     description: str
-    chart: alt.LayerChart
+    draw: Callable[..., alt.LayerChart]
     note: str = ""
+
+    def chart(self, *, width: Width, legend: bool) -> alt.LayerChart:
+        """Return the chart; in the page the legend stands beside it."""
+        return self.draw(width=width, legend=legend) if self.series else self.draw(width=width)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

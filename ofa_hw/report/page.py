@@ -47,7 +47,11 @@ def _page_data(results: RunResults, sections: Sequence[Section]) -> dict[str, An
     space, cards = results.space, network_cards(results)
     return {
         "config": chart_config(),
-        "charts": {figure.name: figure.chart.to_dict() for section in sections for figure in section.figures},
+        "charts": {
+            figure.name: figure.chart(width="container", legend=False).to_dict()
+            for section in sections
+            for figure in section.figures
+        },
         "networks": {arch_id: card.to_dict() for arch_id, card in cards.items()},
         "firstNetwork": _first_network(results, cards),
         "space": {

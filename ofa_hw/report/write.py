@@ -22,6 +22,8 @@ class ReportFiles:
     png: Path
     markdown: Path
     benchmark_json: Path
+    figures: Path | None = None
+    """A folder for each figure as SVG and PNG; None for none."""
 
     @classmethod
     def of(
@@ -32,6 +34,7 @@ class ReportFiles:
         png: Path | None = None,
         markdown: Path | None = None,
         benchmark_json: Path | None = None,
+        figures: Path | None = None,
     ) -> ReportFiles:
         """Return the files of `run`: report.html, report.png, summary.md, benchmark.json, or those that are given."""
         return cls(
@@ -39,6 +42,7 @@ class ReportFiles:
             png=png or run.path / "report.png",
             markdown=markdown or run.path / "summary.md",
             benchmark_json=benchmark_json or run.path / "benchmark.json",
+            figures=figures,
         )
 
 
@@ -55,6 +59,7 @@ def write_report(run: RunFolder, files: ReportFiles | None = None, *, lut: Path 
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(f"a report needs {package}; install it by `pip install ofa-hw[report]`")
 
+    from ofa_hw.report.figure_files import write_figures
     from ofa_hw.report.page import report_html
     from ofa_hw.report.picture import report_png
 
@@ -65,4 +70,6 @@ def write_report(run: RunFolder, files: ReportFiles | None = None, *, lut: Path 
     write_text(files.html, page)
     write_text(files.markdown, report_markdown(results))
     write_json(files.benchmark_json, benchmark_of(results))
+    if files.figures:
+        write_figures(results, files.figures)
     return results

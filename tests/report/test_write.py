@@ -15,6 +15,7 @@ from PIL import Image
 from ofa_hw.cli.main import main
 from ofa_hw.errors import MissingDependencyError, RunError
 from ofa_hw.report import ReportFiles, write_report
+from ofa_hw.report.figure_files import write_figures
 from ofa_hw.report.markdown import report_markdown
 from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
@@ -90,6 +91,18 @@ def test_the_command_writes_all_files_and_tells_the_figures(synthetic_run, synth
     assert written["figures"] == told["figures"]
     assert (synthetic_run.path / "summary.md").read_text().startswith("# invented\n")
     with Image.open(io.BytesIO((synthetic_run.path / "report.png").read_bytes())) as picture:
+        assert picture.width > 1000
+
+
+def test_each_figure_is_written_as_svg_and_png_with_its_legend(synthetic_results, tmp_path):
+    written = write_figures(synthetic_results, tmp_path / "figures")
+    assert {path.stem for path in written} == {
+        "front", "phases", "losses", "whole-nets", "whole-net-errors", "blocks"
+    }  # fmt: skip
+    front = (tmp_path / "figures" / "front.svg").read_text()
+    assert "verified networks" in front
+    assert "var(--" not in front
+    with Image.open(tmp_path / "figures" / "blocks.png") as picture:
         assert picture.width > 1000
 
 

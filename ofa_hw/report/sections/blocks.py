@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -52,7 +53,7 @@ def blocks_section(results: RunResults) -> Section | None:
                 title="Latency of blocks",
                 series={},
                 description=f"Heat map of {len(costs)} measured blocks. At {shown} px {_cliff(costs, shown)}.",
-                chart=block_costs_chart([_chart_row(cost, slowest) for cost in costs], shown, width="container"),
+                draw=functools.partial(block_costs_chart, [_chart_row(cost, slowest) for cost in costs], shown),
                 note="The number in a cell is the kernel size; the stronger the colour, the slower the block.",
             ),
         ),

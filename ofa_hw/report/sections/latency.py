@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ofa_hw.report.charts import WHOLE_NET_SERIES, whole_net_errors_chart, whole_nets_chart
 from ofa_hw.report.document import ChartPlace, Column, Row, Section, Table
 from ofa_hw.report.results import RunResults
@@ -36,14 +38,14 @@ def latency_section(results: RunResults) -> Section | None:
                     f"Scatter plot of measured against promised latency of {len(nets)} networks. The calibrated "
                     f"prediction is off by {percent(worst.median())} in the median and {percent(worst.max())} at worst."
                 ),
-                chart=whole_nets_chart(nets, width="container", legend=False),
+                draw=functools.partial(whole_nets_chart, nets),
             ),
             ChartPlace(
                 name="whole-net-errors",
                 title="Error of the promise",
                 series=WHOLE_NET_SERIES,
                 description="The same networks: error of the promise in per cent against measured latency.",
-                chart=whole_net_errors_chart(nets, width="container", legend=False),
+                draw=functools.partial(whole_net_errors_chart, nets),
             ),
         ),
         tables=(

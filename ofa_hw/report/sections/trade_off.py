@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from ofa_hw.report.charts import FRONT_SERIES, front_chart
@@ -20,7 +21,7 @@ def trade_off_section(results: RunResults) -> Section | None:
     if not len(results.front):
         return None
     verified = with_top1_interval(results.verified)
-    chart = front_chart(results.samples, results.front, verified, width="container", legend=False, interactive=True)
+    draw = functools.partial(front_chart, results.samples, results.front, verified, interactive=True)
     series = dict(FRONT_SERIES)
     if not len(verified):
         series.pop("verified networks")
@@ -40,7 +41,7 @@ def trade_off_section(results: RunResults) -> Section | None:
                 title="",
                 series=series,
                 description=_front_description(results),
-                chart=chart,
+                draw=draw,
                 note="Bars are 95 % intervals of top-1 on the test images." if "num_test_images" in verified else "",
             ),
         ),

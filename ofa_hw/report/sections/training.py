@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ofa_hw.report.charts import SUBNET_SERIES, losses_chart, phases_chart
 from ofa_hw.report.document import ChartPlace, Column, Row, Section, Table
 from ofa_hw.report.results import RunResults
@@ -40,7 +42,7 @@ def training_section(results: RunResults) -> Section | None:
                 description="Line chart of top-1 after each phase. At the end: "
                 + ", ".join(f"{name} {percent(last[name])}" for name in subnets)
                 + ".",
-                chart=phases_chart(phases, width="container", legend=False),
+                draw=functools.partial(phases_chart, phases),
             ),
             *_loss_figures(results),
         ),
@@ -57,7 +59,7 @@ def _loss_figures(results: RunResults) -> tuple[ChartPlace, ...]:
             title="Loss",
             series={},
             description="Line chart of the training loss against the images seen; rules mark where a phase begins.",
-            chart=losses_chart(results.losses, width="container"),
+            draw=functools.partial(losses_chart, results.losses),
             note="Each phase trains other subnets, from the second on with distillation: compare within a phase.",
         ),
     )
