@@ -72,7 +72,7 @@ class ModelFileProfiler(ABC):
     def state(self) -> Mapping[str, str]:
         """Return what the machine tells of itself now."""
         cores = list(cores_of(self.device.cpu_mask)) if self.device.cpu_mask else []
-        state: Mapping[str, str] = self._ask({"op": "state", "cores": cores})["state"]
+        state: Mapping[str, str] = self.transport.ask({"op": "state", "cores": cores})["state"]
         return state
 
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> WorkerSession:
@@ -109,15 +109,7 @@ class ModelFileProfiler(ABC):
 
     @functools.cached_property
     def _machine(self) -> dict[str, Any]:
-        return self._ask({"op": "describe", "distributions": [self.distribution, "numpy"]})
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        worker, _, clean = self.transport.start([], suffix=self.suffix, num_threads=1)
-        try:
-            return worker.ask(request)
-        finally:
-            worker.close()
-            clean()
+        return self.transport.ask({"op": "describe", "distributions": [self.distribution, "numpy"]})
 
 
 class WorkerSession:

@@ -8,9 +8,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ofa_hw.profiling.device import Device
+from profilers.worker import Server
 from profilers.worker_process import WorkerProcess
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -20,6 +21,10 @@ _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", 
 
 class Transport(Protocol):
     """A way to a machine with Python."""
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return a worker's answer to one request that needs no model."""
+        ...
 
     def start(
         self, models: Iterable[bytes], *, suffix: str, num_threads: int
@@ -41,6 +46,10 @@ class LocalTransport:
     def __init__(self, device: Device) -> None:
         """Call the worker by the name of `device` in errors."""
         self._name = device.name
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer that a worker here would give."""
+        return Server({}).answer(request)
 
     def start(
         self, models: Iterable[bytes], *, suffix: str, num_threads: int

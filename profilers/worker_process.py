@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from ofa_hw.errors import DeviceError, MissingDependencyError
@@ -16,9 +17,21 @@ _CLOSE_SECONDS = 10
 class WorkerProcess:
     """A running worker; every call is one request and its answer."""
 
-    def __init__(self, command: Sequence[str], *, name: str, env: Mapping[str, str] | None = None) -> None:
-        """Start `command`; `name` says in errors whose worker it is."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        explain: Callable[[int, str], str] | None = None,
+    ) -> None:
+        """Start `command`.
+
+        `name` says in errors whose worker it is; `explain` makes a reason of an exit code and of what was written to
+        stderr, where the command may fail in ways of its own.
+        """
         self.name = name
+        self._explain = explain or _ended
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=env, text=True
@@ -30,14 +43,9 @@ class WorkerProcess:
         Raises:
             MissingDependencyError, DeviceError: the worker says no, or has ended.
         """
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+        self.send(request)
+        line = self._process.stdout.readline()
         if not line:
             raise DeviceError(f"{self.name}: {self._how_it_ended()}")
         answer: dict[str, Any] = json.loads(line)
@@ -47,14 +55,19 @@ class WorkerProcess:
             raise DeviceError(f"{self.name}: {answer['error']}")
         return answer
 
+    def send(self, value: object) -> None:
+        """Write `value` as one line of JSON; a worker that has ended is noticed when its answer is read."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(value) + "\n")
+            self._process.stdin.flush()
+
     def close(self) -> None:
         """End the process, politely if it still listens."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write('{"op": "close"}\n')
             self._process.stdin.close()
-        except (BrokenPipeError, ValueError):
-            pass
         try:
             self._process.wait(timeout=_CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -67,6 +80,9 @@ class WorkerProcess:
     def _how_it_ended(self) -> str:
         code = self._process.wait()
         self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        return f"the worker {how}" + (f": {' '.join(lines[-1].split())[:300]}" if lines else "")
+        return self._explain(code, " ".join(self._stderr.read().decode(errors="replace").split()))
+
+
+def _ended(code: int, text: str) -> str:
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    return f"the worker {how}" + (f": {text[-300:]}" if text else "")

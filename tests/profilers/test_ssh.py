@@ -1,0 +1,162 @@
+"""The real OpenSSH client against a real sshd on the loopback, with keys of its own."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ofa_hw.blocks import unique_block_specs
+from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
+from ofa_hw.profiling import Device, MeasurementPlan, measure
+from ofa_hw.space import get_space
+from ofa_hw.testing import ProfilerContract
+from profilers.ssh import SshTransport
+from profilers.tflite import TfliteProfiler
+
+SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+pytestmark = pytest.mark.skipif(
+    not (SSHD and shutil.which("ssh")), reason="openssh-server or openssh-client is missing"
+)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def is_open(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def make_key(path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+class Board:
+    """A host that answers by ssh: this machine, through a port of the loopback."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.port = folder, free_port()
+        host_key, self.key = make_key(folder / "host"), make_key(folder / "user")
+        shutil.copy(f"{self.key}.pub", folder / "authorized_keys")
+        config = folder / "sshd_config"
+        config.write_text(
+            f"ListenAddress 127.0.0.1:{self.port}\nHostKey {host_key}\nAuthorizedKeysFile {folder}/authorized_keys\n"
+            f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        )
+        self.client_config = folder / "ssh_config"
+        self.client_config.write_text(f"UserKnownHostsFile {folder}/known_hosts\nStrictHostKeyChecking accept-new\n")
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 20
+        while not is_open(self.port):
+            assert self.process.poll() is None, self.process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def device(self, **changes):
+        # A path that a shell would take apart, were it not quoted.
+        python = self.folder / "a b;$(touch never)'python"
+        if not python.exists():
+            python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+            python.chmod(0o755)
+        fields = {
+            "name": "board",
+            "runtime": "tflite",
+            "transport": "ssh",
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": getpass.getuser(),
+            "identity_file": str(self.key),
+            "ssh_config": str(self.client_config),
+            "python": str(python),
+        }
+        return Device(**{**fields, **changes})
+
+    def cut_connections(self):
+        """What a reboot does to those who are connected."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            child.kill()
+
+    def stop(self):
+        self.cut_connections()
+        self.process.terminate()
+        self.process.wait()
+        self.process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    board = Board(tmp_path_factory.mktemp("ssh"))
+    yield board
+    board.stop()
+
+
+class TestTfliteOverSsh(ProfilerContract):
+    spaces = ("fashion",)
+
+    @pytest.fixture(autouse=True)
+    def on_board(self, board):
+        self.board = board
+
+    def make_profiler(self):
+        return TfliteProfiler(self.board.device())
+
+
+def test_nothing_is_left_on_the_board(board, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    transport = SshTransport(board.device())
+    worker, paths, clean = transport.start([b"model"], suffix=".tflite", num_threads=1)
+    folder = Path(paths[0]).parent
+    assert Path(paths[0]).read_bytes() == b"model"
+    worker.close()
+    clean()
+    assert not folder.exists()
+    assert not Path("never").exists()
+
+
+def test_refused_key_is_told(board, tmp_path):
+    device = board.device(identity_file=str(make_key(tmp_path / "stranger")))
+    with pytest.raises(DeviceError, match=r"board: 127\.0\.0\.1 refused the key; name another by identity_file"):
+        TfliteProfiler(device).check()
+
+
+def test_host_that_does_not_answer_is_told(board):
+    with pytest.raises(DeviceError, match=r"board: 127\.0\.0\.1 does not answer by ssh"):
+        TfliteProfiler(board.device(port=free_port())).check()
+
+
+def test_host_that_looks_like_an_option_is_refused():
+    with pytest.raises(InvalidInputError, match="transport ssh needs host"):
+        SshTransport(Device(name="board", runtime="tflite", transport="ssh", host="-oProxyCommand=true"))
+
+
+def test_python_without_the_runtime_is_told(board, tmp_path):
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(MissingDependencyError, match=r"ai-edge-litert is not installed on board; .* `pip install ai-"):
+        TfliteProfiler(board.device(python=str(bare))).check()
+
+
+def test_board_that_reboots_is_told_and_the_run_resumes(board, tmp_path):
+    specs = unique_block_specs(get_space("fashion"), (20,))[:6]
+    plan = MeasurementPlan(max_seconds=1, target_relative_ci=1e-6)
+    journal = tmp_path / "journal"
+    with pytest.raises(DeviceError, match=r"board: 127\.0\.0\.1 does not answer by ssh"):
+        measure(
+            TfliteProfiler(board.device()), specs, plan, journal=journal, progress=lambda *_: board.cut_connections()
+        )
+    run = measure(TfliteProfiler(board.device()), specs, plan, journal=journal, resume=True)
+    assert [row.block for row in run.blocks] == list(specs)
