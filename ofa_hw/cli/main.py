@@ -72,6 +72,15 @@ class LazyGroup(click.Group):
             raise click.ClickException(message_of(error)) from error
 
 
+class StderrHandler(logging.Handler):
+    """Writes to whatever stderr is at the moment, so that a line stands above a progress bar; warnings say so."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        level = f"{record.levelname}: " if record.levelno > logging.INFO else ""
+        click.echo(level + self.format(record), err=True)
+
+
 def message_of(error: Exception) -> str:
     """Return what went wrong as one line; for a full disk it says how to go on."""
     if not isinstance(error, OSError):
@@ -112,7 +121,7 @@ def main(verbose: bool) -> None:
     Example:
       ofa-hw demo
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
-    )
+    root = logging.getLogger()
+    if not any(isinstance(handler, StderrHandler) for handler in root.handlers):
+        root.addHandler(StderrHandler())
     logging.getLogger("ofa_hw").setLevel(logging.DEBUG if verbose else logging.INFO)

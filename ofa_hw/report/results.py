@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FIT_FIGURES = ("num_samples", "kendall_tau", "top1_rmse", "coverage_90")
 PHASE_COLUMNS = ("index", "phase", "subnet", "top1", "seconds", "images")
-LOSS_COLUMNS = ("images", "phase", "loss")
+LOSS_COLUMNS = ("images", "phase", "loss", "phase_begin")
 SAMPLE_COLUMNS = ("arch_id", "arch", "top1", "mean_true_prob", "num_images", "predicted_latency_ms")
 
 
@@ -41,7 +41,7 @@ class RunResults:
     table         a row is
     -----------   -------------------------------------------------------------------------------------------
     `phases`      a subnet evaluated at the end of a training phase (`PHASE_COLUMNS`; top1 a fraction)
-    `losses`      a logged step of training (`LOSS_COLUMNS`; images counted from the start of training)
+    `losses`      a logged step of training (`LOSS_COLUMNS`; images and phase_begin counted from the start)
     `samples`     an evaluated subnet (`SAMPLE_COLUMNS`); latency is NaN without a table
     `front`       a network of the predicted front (FRONT_COLUMNS)
     `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS; num_test_images where told)
@@ -154,7 +154,9 @@ def _training_tables(run: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     for number, row in enumerate(read_jsonl(run.metrics_path), start=1):
         try:
             if row["kind"] == "step":
-                losses.append((images_before + int(row["images"]), str(row["phase"]), float(row["loss"])))
+                losses.append(
+                    (images_before + int(row["images"]), str(row["phase"]), float(row["loss"]), images_before)
+                )
             elif row["kind"] == "phase_end":
                 images_before += int(row["images"])
                 for subnet, scores in row["evals"].items():

@@ -71,18 +71,26 @@ def tiles_of(results: RunResults) -> list[Tile]:
 
 
 def provenance_of(results: RunResults) -> list[tuple[str, str]]:
-    """Return how the run was made (config.toml, its space left out) and how its table was measured."""
-    facts = [("run folder", str(results.path))]
+    """Return how the run was made (config.toml, its space and schedule left out) and how its table was measured."""
+    facts: dict[str, Any] = {"run folder": str(results.path)}
     for table, settings in results.config.items():
         if table == "space":
             continue
-        values = settings.items() if isinstance(settings, dict) else [("", settings)]
-        facts += [(f"{table}: {name}" if name else table, _told(value)) for name, value in values]
+        values = settings if isinstance(settings, dict) else {table: settings}
+        facts |= {f"{table}: {name}": value for name, value in values.items()}
     if results.lut:
         conditions = dataclasses.asdict(results.lut.conditions) | dict(results.lut.notes)
-        facts += [(f"table: {name}", _told(value)) for name, value in conditions.items()]
-    return facts
+        facts |= {f"table: {name}": value for name, value in conditions.items()}
+    return [(name.replace("_", " "), _told(value)) for name, value in facts.items() if not _holds_tables(value)]
+
+
+def _holds_tables(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(entry, dict) for entry in value))
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_told, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,6 +1,7 @@
 """The frame of the command line: help, failures, interrupts."""
 
 import errno
+import logging
 import subprocess
 import sys
 
@@ -125,3 +126,14 @@ def test_every_command_has_help_that_ends_in_an_example(name):
     result = CliRunner().invoke(cli.main, [name, "--help"], prog_name="ofa-hw")
     assert result.exit_code == 0, result.output
     assert f"  ofa-hw {name}" in result.output.partition("Example")[2]
+
+
+def test_library_remarks_go_to_stderr_and_warnings_say_so(run_command):
+    def work():
+        logging.getLogger("ofa_hw.training").info("largest: top-1 0.89")
+        logging.getLogger("ofa_hw.training").debug("a detail")
+        logging.getLogger("other").info("nobody asked")
+        logging.getLogger("other").warning("look out")
+
+    result = run_command(work)
+    assert (result.stdout, result.stderr) == ("", "largest: top-1 0.89\nWARNING: look out\n")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+MAX_POINTS = 150
+"""A line of fewer points shows them, so that a phase of a single one is seen."""
 SUBNET_SERIES = {"largest": "largest", "middle": "middle", "smallest": "smallest"}
 
 
@@ -34,15 +36,20 @@ def losses_chart(losses: pd.DataFrame, *, width: Width, height: int = 300) -> al
     """Return the loss against the images seen (LOSS_COLUMNS); a rule marks where each phase begins."""
     import altair as alt
 
-    begins = losses.groupby("phase", sort=False)["images"].min().reset_index().to_dict("records")
+    begins = losses[["phase", "phase_begin"]].drop_duplicates().rename(columns={"phase_begin": "images"})
     images = alt.X(
         "images:Q", title="images seen", axis=alt.Axis(format="~s", tickCount=6), scale=alt.Scale(nice=False)
     )
-    rules = alt.Chart(alt.Data(values=begins)).mark_rule(color=color("line")).encode(images, tooltip=["phase:N"])
+    rules = (
+        alt.Chart(alt.Data(values=begins.to_dict("records")))
+        .mark_rule(color=color("line"))
+        .encode(images, tooltip=["phase:N"])
+    )
     tooltip = ["phase:N", alt.Tooltip("images:Q", format=","), alt.Tooltip("loss:Q", format=".3f")]
+    points = {"size": 14, "color": color("middle")} if len(losses) < MAX_POINTS else False
     line = (
         alt.Chart(alt.Data(values=losses.to_dict("records")))
-        .mark_line(strokeWidth=1.4, color=color("middle"), strokeJoin="round")
+        .mark_line(strokeWidth=1.4, color=color("middle"), strokeJoin="round", point=points)
         .encode(images, alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False)), detail="phase:N", tooltip=tooltip)
     )
     return layered([rules, line], width, height)
