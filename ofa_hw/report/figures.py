@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
+from ofa_hw.errors import RunError
+from ofa_hw.files import append_jsonl, read_jsonl
 from ofa_hw.report.results import RunResults
+from ofa_hw.run import RunFolder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,6 +22,35 @@ class Figure:
     unit: str
     smaller_is_better: bool
     num: int = 1
+
+
+def note_figure(run: RunFolder, figure: Figure) -> None:
+    """Keep a figure that no other file of the run tells, such as the time of a demo; the last of a name counts."""
+    append_jsonl(_noted_path(run.path), dataclasses.asdict(figure))
+
+
+def noted_figures(path: Path) -> list[Figure]:
+    """Return the figures that were kept in the run folder at `path`, each name once.
+
+    Raises:
+        RunError: naming the line that is not a figure.
+    """
+    noted: dict[str, Figure] = {}
+    for number, row in enumerate(read_jsonl(_noted_path(path)), start=1):
+        try:
+            figure = Figure(**row)
+            if not math.isfinite(figure.value):
+                raise ValueError(f"{figure.value} is not finite")
+        except (TypeError, ValueError) as error:
+            raise RunError(
+                f"{_noted_path(path)}, line {number}: must be a figure ({error}); remove the line"
+            ) from error
+        noted[figure.name] = figure
+    return list(noted.values())
+
+
+def _noted_path(path: Path) -> Path:
+    return path / "figures.jsonl"
 
 
 def wilson_interval(fraction: float, num: int, *, z: float = 1.96) -> tuple[float, float]:
@@ -34,6 +67,7 @@ def figures_of(results: RunResults) -> list[Figure]:
         *_predictor_figures(results),
         *_latency_figures(results),
         *_verified_figures(results),
+        *noted_figures(results.path),
     ]
 
 

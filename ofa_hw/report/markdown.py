@@ -40,7 +40,7 @@ def told_value(figure: Figure) -> str:
         return seconds(figure.value)
     if figure.unit == "ms":
         return f"{milliseconds(figure.value)} ms"
-    return f"{figure.value:.2f}"
+    return f"{figure.value:.2f}" if figure.unit == "tau" else f"{figure.value:.4g} {figure.unit}".strip()
 
 
 def _figures_table(figures: Sequence[Figure]) -> str:

@@ -1,12 +1,16 @@
 """The figures of a run."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_hw.report.figures import figures_of, wilson_interval
+from ofa_hw.errors import RunError
+from ofa_hw.report.figures import Figure, figures_of, note_figure, noted_figures, wilson_interval
 from ofa_hw.report.rounding import count, milliseconds, percent, points, relative, seconds
+from ofa_hw.run import RunFolder
 
 
 def test_wilson_interval_matches_a_published_value():
@@ -41,12 +45,17 @@ def test_names_of_figures_are_unique(synthetic_results):
     assert len(names) == len(set(names))
 
 
-def test_a_run_without_files_has_no_figures(synthetic_results):
-    import dataclasses
-
+def test_a_run_without_files_has_no_figures(synthetic_results, tmp_path):
     empty = pd.DataFrame()
     bare = dataclasses.replace(
-        synthetic_results, phases=empty, samples=empty, front=empty, verified=empty, whole_nets=empty, predictor={}
+        synthetic_results,
+        path=tmp_path,
+        phases=empty,
+        samples=empty,
+        front=empty,
+        verified=empty,
+        whole_nets=empty,
+        predictor={},
     )
     assert figures_of(bare) == []
 
@@ -71,3 +80,22 @@ def test_a_run_without_files_has_no_figures(synthetic_results):
 )
 def test_numbers_are_printed_as_a_person_reads_them(told, expected):
     assert told == expected
+
+
+def test_a_noted_figure_reads_back_and_the_last_of_a_name_counts(tmp_path):
+    run = RunFolder(tmp_path)
+    first = Figure(name="demo_seconds", title="The demo", value=500.0, unit="s", smaller_is_better=True)
+    last = dataclasses.replace(first, value=420.0)
+    other = dataclasses.replace(first, name="peak_memory_gb", unit="GB", value=1.7)
+    for figure in (first, other, last):
+        note_figure(run, figure)
+    assert noted_figures(tmp_path) == [last, other]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"name": "a"}', '{"name": "a", "title": "", "value": "x", "unit": "", "smaller_is_better": true}']
+)
+def test_a_line_that_is_no_figure_is_named(tmp_path, line):
+    (tmp_path / "figures.jsonl").write_text(line + "\n")
+    with pytest.raises(RunError, match="line 1"):
+        noted_figures(tmp_path)
