@@ -117,6 +117,11 @@ class RunFolder:
         return self.path / "verified.csv"
 
     @property
+    def whole_nets_path(self) -> Path:
+        """Whole networks, the sum of their blocks beside what was measured, CSV."""
+        return self.path / "whole_nets.csv"
+
+    @property
     def exported_path(self) -> Path:
         """The folder of exported networks."""
         return self.path / "exported"

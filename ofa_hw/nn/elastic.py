@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa_hw.blocks import BlockSpec
+from ofa_hw.nn.depthwise import depthwise_conv
 from ofa_hw.nn.layers import SqueezeExcite
 from ofa_hw.nn.mbconv import InvertedResidual
 
@@ -35,8 +36,7 @@ class ElasticInvertedResidual(InvertedResidual):
         y_BCHW = F.conv2d(x_BCHW, self.conv_pw.weight[:mid])
         y_BCHW = self.act(batch_norm(y_BCHW, self.bn_pw))
         weight_C1KK = self.depthwise_weight(mid, spec.kernel_size)
-        y_BCHW = F.conv2d(y_BCHW, weight_C1KK, None, self.stride, spec.kernel_size // 2, 1, mid)
-        y_BCHW = self.act(batch_norm(y_BCHW, self.bn_dw))
+        y_BCHW = self.act(batch_norm(depthwise_conv(y_BCHW, weight_C1KK, self.stride), self.bn_dw))
         if spec.use_se:
             y_BCHW = self._squeeze_excite(y_BCHW, spec)
         y_BCHW = batch_norm(F.conv2d(y_BCHW, self.conv_pwl.weight[:, :mid]), self.bn_pwl)

@@ -1,0 +1,28 @@
+"""The quick gradient of depthwise convolutions is torch's own gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ofa_hw.nn.depthwise import LARGEST_OUTPUT, depthwise_conv
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 4, 8, 14, 2 * LARGEST_OUTPUT + 1])
+def test_gradients_equal_those_of_torch(kernel_size: int, stride: int, size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x_BCHW = torch.randn(3, 8, size, size, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(8, 1, kernel_size, kernel_size, generator=generator, dtype=torch.float64, requires_grad=True)
+    ours = depthwise_conv(x_BCHW, weight, stride)
+    expected = F.conv2d(x_BCHW, weight, None, stride, kernel_size // 2, 1, 8)
+    torch.testing.assert_close(ours, expected)
+    grad = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    for found, wanted in zip(
+        torch.autograd.grad(ours, (x_BCHW, weight), grad),
+        torch.autograd.grad(expected, (x_BCHW, weight), grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted)

@@ -1,0 +1,93 @@
+"""Verification on a device whose times are known: each promise stands beside what came of it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ofa_hw.blocks import unique_block_specs
+from ofa_hw.errors import RunError
+from ofa_hw.lut import LatencyTable
+from ofa_hw.nn import Supernet
+from ofa_hw.profiling import measure
+from ofa_hw.run import RunFolder
+from ofa_hw.space import get_space
+from ofa_hw.training import FinetuneConfig, create_run, progressive_shrinking
+from ofa_hw.training.checkpoint import save_weights
+from ofa_hw.verify import Prediction, Verification, pick_along, verify_run
+from tests.profiling.fake import FakeProfiler
+
+pytest.importorskip("ai_edge_litert")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run whose supernet is as it was initialised: nothing here depends on how good it is."""
+    torch.set_num_threads(1)
+    space = get_space("fashion")
+    run = create_run(
+        tmp_path_factory.mktemp("run"),
+        space=space,
+        data="fashion-mnist-5000",
+        schedule=lambda num: progressive_shrinking(space, num_images=num),
+    )
+    net = Supernet(run.space, generator=torch.Generator().manual_seed(0))
+    save_weights(run.supernet_path, net.state_dict(), {})
+    return run
+
+
+@pytest.fixture(scope="module")
+def table(run: RunFolder) -> LatencyTable:
+    measured = measure(FakeProfiler(noise=0.0), unique_block_specs(run.space))
+    return LatencyTable(space=run.space.name, measurements=measured.blocks, notes=measured.notes)
+
+
+@pytest.fixture(scope="module")
+def predictions(run: RunFolder, table: LatencyTable) -> list[Prediction]:
+    archs = [run.space.smallest, *run.space.sample(1, np.random.default_rng(0))]
+    latency = table.latency_ms(run.space, run.space.encode(archs))
+    return [Prediction(arch=arch, top1=0.5, latency_ms=float(ms)) for arch, ms in zip(archs, latency, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def verification(run: RunFolder, table: LatencyTable, predictions: list[Prediction]) -> Verification:
+    tuning = FinetuneConfig(num_images=640)
+    return verify_run(run, predictions, table, FakeProfiler(noise=0.0), num_random=3, tuning=tuning, num_workers=2)
+
+
+def test_every_promise_stands_beside_its_measurement(
+    run: RunFolder, predictions: list[Prediction], verification: Verification
+) -> None:
+    rows = list(csv.DictReader(run.verified_path.read_text().splitlines()))
+    assert [row["arch_id"] for row in rows] == [prediction.arch.arch_id for prediction in predictions]
+    for row, prediction in zip(rows, predictions, strict=True):
+        assert float(row["predicted_latency_ms"]) == prediction.latency_ms
+        assert float(row["measured_latency_ms"]) == pytest.approx(prediction.latency_ms, rel=1e-3)
+        assert (run.path / row["exported"]).exists()
+        assert float(row["exported_test_top1_agreement"]) == 1.0
+
+
+def test_finetuning_helps_a_network_that_was_never_trained(verification: Verification) -> None:
+    assert verification.figures["finetuning_mean_gain_points"] > 10
+
+
+def test_whole_networks_are_the_front_and_random_ones(run: RunFolder, verification: Verification) -> None:
+    origins = [row["origin"] for row in csv.DictReader(run.whole_nets_path.read_text().splitlines())]
+    assert origins == ["verified"] * 2 + ["random"] * 3
+    assert verification.figures["latency_worst_error"] < 1e-3
+
+
+def test_nothing_to_verify_is_refused(run: RunFolder, table: LatencyTable) -> None:
+    with pytest.raises(RunError, match="ofa-hw search"):
+        verify_run(run, [], table, FakeProfiler())
+
+
+def test_picks_run_from_the_fastest_to_the_slowest() -> None:
+    arch = get_space("fashion").smallest
+    predictions = [Prediction(arch=arch, top1=0.5, latency_ms=ms) for ms in (5.0, 1.0, 3.0, 2.0, 4.0)]
+    assert [prediction.latency_ms for prediction in pick_along(predictions, 3)] == [1.0, 3.0, 5.0]
+    assert len(pick_along(predictions, 9)) == 5
