@@ -276,6 +276,14 @@ class SearchSpace:
         """Return `num` canonical rows, each gene drawn uniformly; rows may repeat."""
         return self.canonical(rng.integers(0, self.num_choices, size=(num, self.num_genes)).astype(np.int8))
 
+    def sample_spread_genes(self, num: int, rng: np.random.Generator) -> Genes:
+        """Return `num` canonical rows spread evenly from the smallest to the largest networks; rows may repeat.
+
+        Each row draws a level from 0 to 1 and every gene around it. A uniform draw almost never meets the ends.
+        """
+        levels = rng.random((num, 1))
+        return self.canonical(rng.binomial(np.array(self.num_choices) - 1, levels).astype(np.int8))
+
     def sample(self, num: int, rng: np.random.Generator) -> list[ArchConfig]:
         """Return `num` architectures, each choice drawn uniformly; they may repeat."""
         return self.decode(self.sample_genes(num, rng))

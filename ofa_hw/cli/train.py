@@ -24,7 +24,7 @@ from ofa_hw.cli.options import json_option, seed_option, threads_option
 @click.option(
     "--epochs",
     type=click.FloatRange(min=0, min_open=True),
-    help="Passes over the images.  [default: enough for 400,000]",
+    help="Passes over the images.  [default: 20, or what makes 360,000 images]",
 )
 @click.option("--batch-size", type=click.IntRange(min=2), default=64, show_default=True, help="Images in a step.")
 @click.option(
@@ -61,7 +61,7 @@ def command(
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
-    from ofa_hw.training import create_run, prepare_cpu, progressive_shrinking, read_metrics, train_run
+    from ofa_hw.training import budget, create_run, prepare_cpu, progressive_shrinking, read_metrics, train_run
 
     prepare_cpu(threads)
     with show_progress() as progress:
@@ -74,9 +74,7 @@ def command(
                 space=space,
                 data=data,
                 schedule=lambda num_images: progressive_shrinking(
-                    space,
-                    num_images=round(epochs * num_images) if epochs else None,
-                    learning_rate=learning_rate,
+                    space, num_images=budget(num_images, epochs), learning_rate=learning_rate
                 ),
                 batch_size=batch_size,
                 seed=seed,

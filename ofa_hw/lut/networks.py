@@ -57,7 +57,4 @@ def _without_largest_kernel(space: SearchSpace, rng: np.random.Generator) -> Gen
 
 
 def _spread(space: SearchSpace, rng: np.random.Generator) -> Genes:
-    """Return one row whose choices all lean to the same size, from the smallest to the largest."""
-    level = rng.random()
-    top = np.array(space.num_choices) - 1
-    return rng.binomial(top, level)[None].astype(np.int8)
+    return space.sample_spread_genes(1, rng)

@@ -5,12 +5,13 @@ from ofa_hw.training.cpu import prepare_cpu
 from ofa_hw.training.finetune import FinetuneConfig, finetune
 from ofa_hw.training.runs import create_run, load_supernet, open_images, read_metrics, train_run
 from ofa_hw.training.sampling import sample_run
-from ofa_hw.training.schedule import Phase, progressive_shrinking
+from ofa_hw.training.schedule import Phase, budget, progressive_shrinking
 
 __all__ = [
     "FinetuneConfig",
     "Phase",
     "TrainingConfig",
+    "budget",
     "create_run",
     "finetune",
     "load_supernet",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,10 @@ class Phase:
     """One stretch of training with one cosine of the learning rate.
 
     Of every choice the `num_kernel_sizes`, `num_depths`, `num_expand_ratios` largest are open. Each step draws one
-    resolution and `num_subnets` open architectures, whose gradients are summed; with `sandwich` the smallest open one
-    is always the first of them. `num_images` are drawn in all, each counted once a step. `sort_stage` is given to
-    `Supernet.sort_channels` before the first step (None: not sorted). `distill_weight` is the weight of the soft
-    cross-entropy against the largest network, beside the labels' own.
+    resolution and `num_subnets` open architectures, whose gradients are summed; `num_spread` of them are spread evenly
+    from the smallest to the largest, the others are uniform. `num_images` are drawn in all, each counted once a
+    step. `sort_stage` is given to `Supernet.sort_channels` before the first step (None: not sorted). `distill_weight`
+    is the weight of the soft cross-entropy against the largest network, beside the labels' own.
 
     Raises:
         InvalidInputError: a value is outside its range.
@@ -34,7 +34,7 @@ class Phase:
     num_depths: int = 1
     num_expand_ratios: int = 1
     num_subnets: int = 1
-    sandwich: bool = False
+    num_spread: int = 0
     warmup_fraction: float = 0.0
     sort_stage: int | None = None
     distill_weight: float = 0.0
@@ -43,6 +43,10 @@ class Phase:
         for field in ("num_images", "num_kernel_sizes", "num_depths", "num_expand_ratios", "num_subnets"):
             if getattr(self, field) < 1:
                 raise InvalidInputError(f"phase {self.name!r}: {field} must be 1 or more; came {getattr(self, field)}")
+        if not 0 <= self.num_spread <= self.num_subnets:
+            raise InvalidInputError(
+                f"phase {self.name!r}: num_spread must be 0 to {self.num_subnets}; came {self.num_spread}"
+            )
         if not 0 < self.learning_rate < math.inf:
             raise InvalidInputError(f"phase {self.name!r}: learning_rate must be above 0; came {self.learning_rate}")
         if not 0 <= self.warmup_fraction < 1:
@@ -81,22 +85,10 @@ class Phase:
     def draw(self, opened: SearchSpace, rng: np.random.Generator) -> list[ArchConfig]:
         """Return the architectures of one step, all of one resolution, from the space that this phase opened."""
         resolution = opened.resolutions[rng.integers(len(opened.resolutions))]
-        archs = opened.sample(self.num_subnets, rng)
-        if self.sandwich:
-            archs[0] = opened.smallest
+        uniform = opened.sample_genes(self.num_subnets - self.num_spread, rng)
+        spread = opened.sample_spread_genes(self.num_spread, rng)
+        archs = opened.decode(np.concatenate([uniform, spread]))
         return [dataclasses.replace(arch, resolution=resolution) for arch in archs]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Share:
-    """A phase's part of the whole budget."""
-
-    name: str
-    share: float
-    rate: float
-    opened: Callable[[SearchSpace], dict[str, int]]
-    num_subnets: int
-    sort_stage: int | None = None
 
 
 def phases_from_dicts(rows: Sequence[dict[str, Any]]) -> tuple[Phase, ...]:
@@ -114,53 +106,58 @@ def phases_from_dicts(rows: Sequence[dict[str, Any]]) -> tuple[Phase, ...]:
         raise InvalidInputError(f"a phase must have the keys {names} ({error})") from error
 
 
+LARGEST_SHARE = 0.28
+OPENING_SHARE = 0.02
+"""Of all images, for each phase but the first and the last: they open a choice, the last phase trains it."""
+
+
+def budget(num_train_images: int, epochs: float | None = None) -> int:
+    """Return the images that all phases see: `epochs` passes, or 20 but at least 360,000 images."""
+    return round(epochs * num_train_images) if epochs else max(20 * num_train_images, 360_000)
+
+
 def progressive_shrinking(
-    space: SearchSpace,
-    *,
-    num_images: int,
-    learning_rate: float = 0.2,
-    largest_share: float = 0.26,
-    later_rate: float = 0.5,
-    distill_weight: float = 1.0,
-    sandwich: bool = False,
-    num_subnets: int = 2,
+    space: SearchSpace, *, num_images: int, learning_rate: float = 0.3, distill_weight: float = 1.0
 ) -> tuple[Phase, ...]:
-    """Return largest, kernel, depth, width: every further choice opens one by one, as in table 1 of the paper."""
-    later = learning_rate * later_rate
-    ks, ds, es = (
-        len(space.kernel_sizes),
-        max(len(space.stage_depths(i)) for i in range(len(space.stages))),
-        len(space.expand_ratios),
+    """Return the phases of progressive shrinking: the largest network, then kernel sizes, depths, expand ratios.
+
+    Each choice opens one by one, from the largest to the smallest, and stays open. Channels are sorted before a new
+    width opens. With the few passes over the images that a small machine can afford, what is opened last must be
+    trained longest: the last phase, where all is open, sees about two thirds of `num_images`.
+    """
+    num_depths = max(len(space.stage_depths(stage)) for stage in range(len(space.stages)))
+    opened = {"num_kernel_sizes": 1, "num_depths": 1, "num_expand_ratios": 1}
+    steps: list[tuple[str, dict[str, int]]] = []
+    for name, field, num in (
+        ("kernel", "num_kernel_sizes", len(space.kernel_sizes)),
+        ("depth", "num_depths", num_depths),
+        ("width", "num_expand_ratios", len(space.expand_ratios)),
+    ):
+        # Kernels open all at once, as in the paper: a smaller kernel is a view of the larger one.
+        for count in [num] if name == "kernel" and num > 1 else range(2, num + 1):
+            opened = opened | {field: count}
+            steps.append((name if name == "kernel" else f"{name}-{count - 1}", opened))
+    shares = [OPENING_SHARE] * len(steps)
+    if shares:
+        shares[-1] = 1 - LARGEST_SHARE - sum(shares[:-1])
+    largest = Phase(
+        name="largest",
+        num_images=max(1, round(num_images * (LARGEST_SHARE if steps else 1))),
+        learning_rate=learning_rate,
+        warmup_fraction=0.1,
     )
-    rest = 1 - largest_share
-    plan = [("kernel", 0.08 / 0.74, ks, 1, 1, 1, None)]
-    for i in range(2, ds + 1):
-        plan.append((f"depth-{i - 1}", (0.05 if i < ds else 0.13) / 0.74, ks, i, 1, 1, None))
-    for i in range(2, es + 1):
-        plan.append((f"width-{i - 1}", (0.13 if i < es else 0.35) / 0.74, ks, ds, i, num_subnets, i - 2))
-    total = sum(p[1] for p in plan)
-    phases = [
+    later = [
         Phase(
-            name="largest",
-            num_images=round(num_images * largest_share),
-            learning_rate=learning_rate,
-            warmup_fraction=0.1,
+            name=name,
+            num_images=max(1, round(num_images * share)),
+            learning_rate=learning_rate if index + 1 == len(steps) else learning_rate / 2,
+            num_subnets=2 if name.startswith("width") else 1,
+            num_spread=1 if name.startswith("width") else 0,
+            warmup_fraction=0.02,
+            sort_stage=choices["num_expand_ratios"] - 2 if name.startswith("width") else None,
+            distill_weight=distill_weight,
+            **choices,
         )
+        for index, ((name, choices), share) in enumerate(zip(steps, shares, strict=True))
     ]
-    for name, share, k, d, e, n, srt in plan:
-        phases.append(
-            Phase(
-                name=name,
-                num_images=round(num_images * rest * share / total),
-                learning_rate=later,
-                num_kernel_sizes=k,
-                num_depths=d,
-                num_expand_ratios=e,
-                num_subnets=n,
-                sort_stage=srt,
-                distill_weight=distill_weight,
-                sandwich=sandwich and n > 1,
-                warmup_fraction=0.05,
-            )
-        )
-    return tuple(phases)
+    return (largest, *later)
