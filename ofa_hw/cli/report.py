@@ -25,8 +25,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Folder for each figure as SVG and PNG.  [default: none]",
 )
 @click.option("--lut", type=_FILE, help="The table that gives sampled subnets their latency.  [default: the search's]")
+@click.option("--baseline", type=_FILE, help="An earlier benchmark.json to compare with.  [default: none]")
 @json_option
-def command(run: Path | None, lut: Path | None, as_json: bool, **files: Path | None) -> None:
+def command(run: Path | None, lut: Path | None, baseline: Path | None, as_json: bool, **files: Path | None) -> None:
     """Make the report of a run from whatever it holds by now.
 
     The page opens from disk and fetches nothing. Parts whose files are missing are left out, and the command that
@@ -44,7 +45,7 @@ def command(run: Path | None, lut: Path | None, as_json: bool, **files: Path | N
 
     folder = RunFolder.open(run)
     written = ReportFiles.of(folder, **files)
-    results = write_report(folder, written, lut=lut)
+    results = write_report(folder, written, lut=lut, baseline=baseline)
     for part in results.missing:
         remark(f"No {part.what} yet: {part.command}")
     if as_json:

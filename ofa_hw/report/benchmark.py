@@ -32,6 +32,7 @@ def benchmark_of(results: RunResults) -> dict[str, Any]:
             "python": platform.python_version(),
             "num_cores": os.cpu_count(),
         },
+        "conditions": dataclasses.asdict(results.lut.conditions) if results.lut else None,
         "packages": {name: _version(name) for name in _PACKAGES},
         "figures": [dataclasses.asdict(figure) for figure in figures_of(results)],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ofa_hw.report.document import Table
+from ofa_hw.report.document import Section, Table
 from ofa_hw.report.figures import Figure, figures_of
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import milliseconds, percent, seconds
@@ -12,18 +12,18 @@ from ofa_hw.report.sections import sections_of
 from ofa_hw.report.summary import lead_of, provenance_of
 
 
-def report_markdown(results: RunResults) -> str:
-    """Return the tables of the run; what comes from names and files is escaped."""
+def report_markdown(results: RunResults, comparison: Section | None = None) -> str:
+    """Return the tables of the run, a `comparison` first; what comes from names and files is escaped."""
     parts = [f"# {_escaped(results.name)}", *map(_escaped, lead_of(results))]
     figures = figures_of(results)
     if figures:
         parts += ["## Figures", _figures_table(figures)]
-    for section in sections_of(results):
+    for section in [*([comparison] if comparison else []), *sections_of(results)]:
         tables = [table for table in section.tables if not table.is_long]
         if tables:
-            parts += [f"## {section.title}", section.about]
+            parts += [f"## {section.title}", _escaped(section.about)]
         for table in tables:
-            parts += [f"### {table.title}", _table(table)]
+            parts += [f"### {_escaped(table.title)}", _table(table)]
     if results.missing:
         parts += ["## Still to be made"]
         parts += ["\n".join(f"- No {part.what} yet: `{part.command}`" for part in results.missing)]

@@ -17,12 +17,12 @@ from ofa_hw.report.summary import lead_of, provenance_of, tiles_of
 from ofa_hw.report.theme import DARK, FONT, LIGHT, chart_config, css_variables
 
 
-def report_html(results: RunResults) -> str:
-    """Return the page; what comes from names and files stands in it as text, never as markup."""
+def report_html(results: RunResults, comparison: Section | None = None) -> str:
+    """Return the page, a `comparison` first; what comes from names and files stands in it as text, never as markup."""
     import jinja2
     from markupsafe import Markup
 
-    sections = sections_of(results)
+    sections = [*([comparison] if comparison else []), *sections_of(results)]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

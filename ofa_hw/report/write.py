@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ofa_hw.errors import MissingDependencyError
 from ofa_hw.files import write_bytes, write_json, write_text
+from ofa_hw.report.baseline import baseline_section, read_baseline
 from ofa_hw.report.benchmark import benchmark_of
 from ofa_hw.report.markdown import report_markdown
 from ofa_hw.report.results import RunResults, read_results
@@ -46,13 +47,16 @@ class ReportFiles:
         )
 
 
-def write_report(run: RunFolder, files: ReportFiles | None = None, *, lut: Path | None = None) -> RunResults:
+def write_report(
+    run: RunFolder, files: ReportFiles | None = None, *, lut: Path | None = None, baseline: Path | None = None
+) -> RunResults:
     """Write every form of the report of `run` and return what it tells.
 
-    `lut` is the table that places sampled subnets on the axis of latency; None is the one that the search used.
+    `baseline` is an earlier benchmark.json to compare with; `lut` the table that places sampled subnets on the axis of
+    latency, None the one that the search used.
 
     Raises:
-        RunError: the run holds nothing to draw, or a file of it is damaged.
+        RunError: the run holds nothing to draw, a file of it is damaged, or the baseline cannot be compared with it.
         MissingDependencyError: altair or vl-convert-python is not installed.
     """
     for package in ("altair", "vl_convert"):
@@ -65,10 +69,11 @@ def write_report(run: RunFolder, files: ReportFiles | None = None, *, lut: Path 
 
     files = files or ReportFiles.of(run)
     results = read_results(run, lut=lut)
-    picture, page = report_png(results), report_html(results)
+    comparison = baseline_section(results, read_baseline(baseline, results)) if baseline else None
+    picture, page = report_png(results), report_html(results, comparison)
     write_bytes(files.png, picture)
     write_text(files.html, page)
-    write_text(files.markdown, report_markdown(results))
+    write_text(files.markdown, report_markdown(results, comparison))
     write_json(files.benchmark_json, benchmark_of(results))
     if files.figures:
         write_figures(results, files.figures)
