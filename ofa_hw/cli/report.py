@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json, remark
+from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
 from ofa_hw.cli.options import json_option, run_option
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -45,7 +45,8 @@ def command(run: Path | None, lut: Path | None, baseline: Path | None, as_json: 
 
     folder = RunFolder.open(run)
     written = ReportFiles.of(folder, **files)
-    results = write_report(folder, written, lut=lut, baseline=baseline)
+    with show_progress() as progress:
+        results = write_report(folder, written, lut=lut, baseline=baseline, progress=progress)
     for part in results.missing:
         remark(f"No {part.what} yet: {part.command}")
     if as_json:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ofa_hw.errors import MissingDependencyError
 from ofa_hw.files import write_bytes, write_json, write_text
+from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.report.baseline import baseline_section, read_baseline
 from ofa_hw.report.benchmark import benchmark_of
 from ofa_hw.report.markdown import report_markdown
@@ -48,7 +49,12 @@ class ReportFiles:
 
 
 def write_report(
-    run: RunFolder, files: ReportFiles | None = None, *, lut: Path | None = None, baseline: Path | None = None
+    run: RunFolder,
+    files: ReportFiles | None = None,
+    *,
+    lut: Path | None = None,
+    baseline: Path | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> RunResults:
     """Write every form of the report of `run` and return what it tells.
 
@@ -68,13 +74,19 @@ def write_report(
     from ofa_hw.report.picture import report_png
 
     files = files or ReportFiles.of(run)
+    progress("report", 0, 4)
     results = read_results(run, lut=lut)
     comparison = baseline_section(results, read_baseline(baseline, results)) if baseline else None
-    picture, page = report_png(results), report_html(results, comparison)
+    progress("report", 1, 4)
+    picture = report_png(results)
+    progress("report", 2, 4)
+    page = report_html(results, comparison)
+    progress("report", 3, 4)
     write_bytes(files.png, picture)
     write_text(files.html, page)
     write_text(files.markdown, report_markdown(results, comparison))
     write_json(files.benchmark_json, benchmark_of(results))
     if files.figures:
         write_figures(results, files.figures)
+    progress("report", 4, 4)
     return results

@@ -7,6 +7,7 @@ import sys
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from ofa_hw import __version__
@@ -137,3 +138,10 @@ def test_library_remarks_go_to_stderr_and_warnings_say_so(run_command):
 
     result = run_command(work)
     assert (result.stdout, result.stderr) == ("", "largest: top-1 0.89\nWARNING: look out\n")
+
+
+def test_a_shell_completes_commands_and_options():
+    shell = BashComplete(cli.main, {}, "ofa-hw", "_OFA_HW_COMPLETE")
+    assert [item.value for item in shell.get_completions([], "sp")] == ["space"]
+    assert [item.value for item in shell.get_completions(["space"], "sh")] == ["show"]
+    assert "--json" in [item.value for item in shell.get_completions(["doctor"], "--")]

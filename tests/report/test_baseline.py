@@ -87,4 +87,6 @@ def test_the_command_puts_the_comparison_first(synthetic_run, synthetic_table, t
     text = (tmp_path / "summary.md").read_text()
     assert text.index("## Against the baseline") < text.index("## Accuracy against latency")
     missing = CliRunner().invoke(main, ["report", *words[:-1], str(tmp_path / "none.json")])
-    assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
+    assert (missing.exit_code, missing.stderr.splitlines()[-1]) == (
+        1, f"Error: No such file or directory: {tmp_path / 'none.json'}"
+    )  # fmt: skip
