@@ -1,0 +1,243 @@
+"""NSGA-II (Deb 2002) for discrete genes: ask for rows, tell their values, take the front.
+
+It differs from the textbook where evaluations are dear. No row is evaluated twice. Children differ from their parents
+in few genes. A linear surrogate of all evaluations picks half of each brood; the other half is taken as it comes, so
+that what the surrogate cannot see is still found. The front is that of all evaluations, not of the last population.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.progress import ProgressCallback, no_progress
+from ofa_hw.search.layout import GeneLayout, GeneMatrix
+from ofa_hw.search.operators import spread_rows, vary
+from ofa_hw.search.pareto import Values, crowding_distances, is_non_dominated, pareto_ranks
+from ofa_hw.search.surrogate import GROWTH, AdditiveSurrogate
+
+Evaluate = Callable[[GeneMatrix], npt.ArrayLike]
+
+POOL_FACTOR = 4
+"""Children that are made for each that is evaluated."""
+MAX_TRIES = 20
+MAX_SURROGATE_FEATURES = 2000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Front:
+    """The best trade-offs found: `genes` (n, num_genes), `values` (n, m) all minimised, sorted by the first objective."""
+
+    genes: GeneMatrix
+    values: Values
+    num_evaluations: int
+
+
+class Nsga2:
+    """The search as ask and tell: `ask` gives rows that were never asked before, `tell` takes what they are worth."""
+
+    def __init__(
+        self,
+        layout: GeneLayout,
+        *,
+        population_size: int,
+        seed: int = 0,
+        initial: GeneMatrix | None = None,
+    ) -> None:
+        if population_size < 2:
+            raise InvalidInputError(f"population_size must be 2 or more; came {population_size}")
+        self._layout = layout
+        self._population_size = population_size
+        self._rng = np.random.default_rng(seed)
+        self._asked: set[bytes] = set()
+        first = spread_rows(layout, population_size, self._rng)
+        self._pending = first if initial is None else np.concatenate([layout.canonical(initial), first])
+        self._genes = np.empty((0, layout.num_genes), dtype=layout.dtype)
+        self._values = np.empty((0, 0))
+        self._violations = np.empty(0)
+        self._population = np.empty(0, dtype=np.int64)
+        self._ranks = np.empty(0, dtype=np.int64)
+        self._crowding = np.empty(0)
+        self._front = np.empty(0, dtype=np.int64)
+        self._surrogate = AdditiveSurrogate(layout) if sum(layout.num_choices) <= MAX_SURROGATE_FEATURES else None
+        self._num_fitted = 0
+        self._unasked: GeneMatrix | None = None
+
+    @property
+    def num_evaluations(self) -> int:
+        """The number of rows told so far."""
+        return len(self._genes)
+
+    def ask(self, num: int) -> GeneMatrix:
+        """Return up to `num` canonical rows that were not asked before; none where the space is exhausted."""
+        first, self._pending = self._unseen(self._pending, num)
+        brood = first
+        if len(self._population):
+            brood = self._breed(num) if not len(first) else first
+        if len(brood) < num:
+            brood = np.concatenate([brood, self._fill(num - len(brood), brood)])
+        self._asked.update(map(bytes, brood))
+        return brood
+
+    def tell(self, genes: GeneMatrix, values: npt.ArrayLike, violations: npt.ArrayLike | None = None) -> None:
+        """Take the `values` (n, m), all minimised, of rows that `ask` gave.
+
+        `violations` (n,) say how far each row breaks the constraints, 0 where it keeps them: a row that keeps them
+        dominates one that does not.
+
+        Raises:
+            InvalidInputError: the shape is wrong, or a value is not finite.
+        """
+        values = np.asarray(values, dtype=np.float64)
+        if values.ndim != 2 or len(values) != len(genes) or not values.shape[1]:
+            raise InvalidInputError(f"values must be ({len(genes)}, objectives); came {values.shape}")
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+            raise InvalidInputError(f"values must be finite; came {values[row].tolist()} for genes {genes[row].tolist()}")
+        violated = np.zeros(len(values)) if violations is None else np.asarray(violations, dtype=np.float64)
+        told = np.arange(len(self._genes), len(self._genes) + len(genes))
+        self._genes = np.concatenate([self._genes, genes])
+        self._values = np.concatenate([self._values.reshape(-1, values.shape[1]), values])
+        self._violations = np.concatenate([self._violations, violated])
+        feasible = told[violated <= 0]
+        self._front = np.concatenate([self._front, feasible])
+        self._front = self._front[is_non_dominated(self._values[self._front])]
+        self._select(np.concatenate([self._population, told]))
+
+    @property
+    def front(self) -> Front:
+        """The best trade-offs of all rows told so far that keep the constraints."""
+        order = self._front[np.lexsort(self._values[self._front].T[::-1])]
+        return Front(genes=self._genes[order], values=self._values[order], num_evaluations=self.num_evaluations)
+
+    @property
+    def least_violating(self) -> int | None:
+        """The index of the told row that breaks the constraints least; None where nothing was told."""
+        return int(self._violations.argmin()) if len(self._violations) else None
+
+    # ------------------------------------------------------------------------------------------------ selection
+
+    def _select(self, candidates: npt.NDArray[np.int64]) -> None:
+        """Keep the best of `candidates` as the population: by rank, then by crowding."""
+        ranks = _constrained_ranks(self._values[candidates], self._violations[candidates])
+        crowding = crowding_distances(self._values[candidates], ranks)
+        kept = np.lexsort((-crowding, ranks))[: self._population_size]
+        self._population, self._ranks, self._crowding = candidates[kept], ranks[kept], crowding[kept]
+
+    def _tournament(self, num: int) -> GeneMatrix:
+        """Return the winners of `num` duels; the population is sorted, so the smaller index wins."""
+        duels = self._rng.integers(0, len(self._population), size=(2, num))
+        return self._genes[self._population[duels.min(axis=0)]]
+
+    # ------------------------------------------------------------------------------------------------- children
+
+    def _breed(self, num: int) -> GeneMatrix:
+        """Return up to `num` new children, half of them those that the surrogate likes best."""
+        pool = np.empty((0, self._layout.num_genes), dtype=self._layout.dtype)
+        num_wanted = num * (POOL_FACTOR if self._surrogate else 1)
+        for _ in range(MAX_TRIES):
+            num_missing = num_wanted - len(pool)
+            if num_missing <= 0:
+                break
+            children = vary(self._layout, self._tournament(num_missing), self._tournament(num_missing), self._rng)
+            pool, _ = self._unseen(np.concatenate([pool, children]), num_wanted)
+            if len(pool) >= num:
+                break
+        if self._surrogate is None or len(pool) <= num:
+            return pool[:num]
+        num_chosen = (num + 1) // 2
+        order = self._preference(pool)
+        chosen = order[:num_chosen]
+        others = np.setdiff1d(np.arange(len(pool)), chosen)[: num - num_chosen]
+        return pool[np.concatenate([chosen, others])]
+
+    def _preference(self, pool: GeneMatrix) -> npt.NDArray[np.int64]:
+        """Return the indices of `pool`, those first that the surrogate ranks best among the population."""
+        surrogate = self._surrogate
+        assert surrogate is not None
+        if self.num_evaluations >= GROWTH * self._num_fitted:
+            surrogate.fit(self._genes, np.concatenate([self._values, self._violations[:, None]], axis=1))
+            self._num_fitted = self.num_evaluations
+        predicted = surrogate.predict(np.concatenate([pool, self._genes[self._population]]))[:, :-1]
+        ranks = pareto_ranks(predicted)
+        crowding = crowding_distances(predicted, ranks)
+        return np.lexsort((-crowding[: len(pool)], ranks[: len(pool)]))
+
+    def _fill(self, num: int, brood: GeneMatrix) -> GeneMatrix:
+        """Return up to `num` rows at random that are neither asked nor in `brood`."""
+        taken = set(map(bytes, brood))
+        if self._unasked is None and self._layout.num_rows <= 2 * (len(self._asked) + num):
+            self._unasked = self._rng.permutation(self._layout.all_rows())
+        if self._unasked is not None:
+            rows, self._unasked = self._unseen(self._unasked, num, taken)
+            return rows
+        found = brood[:0]
+        for _ in range(MAX_TRIES):
+            if len(found) >= num:
+                break
+            found, _ = self._unseen(np.concatenate([found, self._layout.sample(2 * num, self._rng)]), num, taken)
+        return found
+
+    def _unseen(
+        self, rows: GeneMatrix, num: int, taken: set[bytes] | frozenset[bytes] = frozenset()
+    ) -> tuple[GeneMatrix, GeneMatrix]:
+        """Return the first `num` different rows that were not asked, and the rest of `rows` behind them."""
+        found: dict[bytes, int] = {}
+        end = len(rows)
+        for index, key in enumerate(map(bytes, np.ascontiguousarray(rows))):
+            if len(found) == num:
+                end = index
+                break
+            if key not in self._asked and key not in taken:
+                found.setdefault(key, index)
+        return rows[list(found.values())], rows[end:]
+
+
+def _constrained_ranks(values: Values, violations: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return Pareto ranks of the rows that keep the constraints, then the others by their violation (Deb 2002, VI)."""
+    is_feasible = violations <= 0
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[is_feasible] = pareto_ranks(values[is_feasible])
+    num_ranks = int(ranks[is_feasible].max()) + 1 if is_feasible.any() else 0
+    ranks[~is_feasible] = num_ranks + np.argsort(np.argsort(violations[~is_feasible], kind="stable"), kind="stable")
+    return ranks
+
+
+def nsga2(
+    num_choices: Sequence[int] | GeneLayout,
+    evaluate: Evaluate,
+    *,
+    population_size: int | None = None,
+    num_evaluations: int = 20_000,
+    seed: int = 0,
+    initial: GeneMatrix | None = None,
+    on_progress: ProgressCallback = no_progress,
+) -> Front:
+    """Return the front of a discrete space after at most `num_evaluations` rows.
+
+    `num_choices` holds the number of choices of each gene (or is a `GeneLayout`); `evaluate` takes genes
+    (n, num_genes), each row once, and returns values (n, m), all minimised. `population_size` is by default a
+    twentieth of the evaluations, from 20 to 200. `initial` rows are evaluated first. Where the space has no more rows
+    than may be evaluated, all are, and the front is exact.
+
+    Raises:
+        InvalidInputError: the numbers are too small, or `evaluate` returns another shape or values that are not finite.
+    """
+    layout = num_choices if isinstance(num_choices, GeneLayout) else GeneLayout.free(num_choices)
+    if num_evaluations < 1:
+        raise InvalidInputError(f"num_evaluations must be 1 or more; came {num_evaluations}")
+    size = population_size if population_size is not None else min(max(num_evaluations // 20, 20), 200)
+    search = Nsga2(layout, population_size=size, seed=seed, initial=initial)
+    num_children = min(max(num_evaluations // 100, 10), size)
+    while search.num_evaluations < num_evaluations:
+        num = num_children if search.num_evaluations else size + (0 if initial is None else len(initial))
+        genes = search.ask(min(num, num_evaluations - search.num_evaluations))
+        if not len(genes):
+            break
+        search.tell(genes, np.asarray(evaluate(genes)))
+        on_progress("search", search.num_evaluations, num_evaluations)
+    return search.front
