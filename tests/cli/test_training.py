@@ -1,0 +1,182 @@
+"""`ofa-hw train` and `sample` as a user meets them: faults in one line, Ctrl-C and --resume, the same weights."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ofa_hw.cli.main import main
+from ofa_hw.run import RunFolder
+
+SHORT = ("train", "--epochs", "0.6", "--threads", "1", "--batch-size", "32")
+"""Fewer images than a phase wants, but every phase."""
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(main, list(words))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    result = CliRunner().invoke(main, [*SHORT, "--run", str(folder)])
+    assert result.exit_code == 0, result.output
+    return RunFolder.open(folder)
+
+
+def one_line_of(result: Result, *, exit_code: int = 1) -> str:
+    assert result.exit_code == exit_code, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ofa_hw", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+
+
+def test_training_tells_every_phase(trained: RunFolder, invoke: Callable[..., Result]) -> None:
+    rows = [json.loads(line) for line in trained.metrics_path.read_text().splitlines()]
+    phases = [row["phase"] for row in rows if row["kind"] == "phase_end"]
+    assert phases == ["largest", "kernel", "depth-1", "depth-2", "width-1", "width-2"]
+    result = invoke("train", "--resume", "--run", str(trained.path), "--json")
+    assert [row["phase"] for row in json.loads(result.stdout)["phases"]] == phases
+
+
+@pytest.mark.parametrize("stop_at", ["largest", "width-2"])
+def test_interrupted_training_resumes_to_the_same_weights(trained: RunFolder, tmp_path: Path, stop_at: str) -> None:
+    process = start(tmp_path, *SHORT, "--run", "run")
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    before = {"largest": "", "width-2": "width-1"}[stop_at]
+    while time.monotonic() < deadline and process.poll() is None:
+        written = metrics.read_text() if metrics.exists() else ""
+        if metrics.exists() and (not before or f'"phase_end", "phase": "{before}"' in written):
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "--resume" in stderr
+    assert not (tmp_path / "run" / "supernet.safetensors").exists()
+    again = start(tmp_path, "train", "--resume", "--threads", "1", "--run", "run")
+    _, stderr = again.communicate(timeout=120)
+    assert again.returncode == 0, stderr
+    resumed = RunFolder.open(tmp_path / "run")
+    assert resumed.supernet_path.read_bytes() == trained.supernet_path.read_bytes()
+
+
+def test_samples_are_continued_and_counted_once(trained: RunFolder, invoke: Callable[..., Result]) -> None:
+    for num in (2, 4, 3):
+        result = invoke("sample", "--num", str(num), "--threads", "1", "--run", str(trained.path), "--json")
+        assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["num_samples"] == 4
+    ids = [json.dumps(json.loads(line)["arch"]) for line in trained.samples_path.read_text().splitlines()]
+    assert len(ids) == len(set(ids)) == 4
+
+
+def test_samples_of_other_weights_are_refused(
+    trained: RunFolder, invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    import shutil
+
+    other = Path(shutil.copytree(trained.path, tmp_path / "other"))
+    invoke("sample", "--num", "1", "--threads", "1", "--run", str(other))
+    samples = (other / "samples.jsonl").read_text()
+    (other / "samples.jsonl").write_text(samples.replace('"checkpoint": "', '"checkpoint": "0'))
+    assert "samples of other weights" in one_line_of(invoke("sample", "--num", "2", "--run", str(other)))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "--data", "nowhere"), "nowhere is not a folder"),
+        (("train", "--data", "."), "train must hold one folder of images for each class"),
+        (("train", "--space", "nothing"), "no space 'nothing'"),
+        (("train", "--resume"), "there is no run below runs/"),
+        (("sample", "--run", "runs/none"), "is not a run folder"),
+    ],
+)
+def test_faults_are_told_in_one_line(invoke: Callable[..., Result], words: tuple[str, ...], message: str) -> None:
+    assert message in one_line_of(invoke(*words))
+    assert not Path("runs").exists()
+
+
+def test_wrong_flag_is_a_usage_error(invoke: Callable[..., Result]) -> None:
+    assert "--epochs" in one_line_of(invoke("train", "--epochs", "-1"), exit_code=2)
+
+
+def test_run_that_exists_is_not_overwritten(trained: RunFolder, invoke: Callable[..., Result]) -> None:
+    before = trained.supernet_path.read_bytes()
+    assert "already holds a run" in one_line_of(invoke(*SHORT, "--run", str(trained.path)))
+    assert trained.supernet_path.read_bytes() == before
+
+
+def test_sampling_before_training_names_the_command(
+    invoke: Callable[..., Result], trained: RunFolder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "untrained"
+    folder.mkdir()
+    (folder / "config.toml").write_text(trained.config_path.read_text())
+    assert "ofa-hw train --resume" in one_line_of(invoke("sample", "--run", str(folder)))
+
+
+def test_weights_of_another_space_are_refused(
+    invoke: Callable[..., Result], trained: RunFolder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    config = trained.config_path.read_text()
+    (folder / "config.toml").write_text(config.replace("head_channels = 128", "head_channels = 64"))
+    (folder / "supernet.safetensors").write_bytes(trained.supernet_path.read_bytes())
+    assert "another space" in one_line_of(invoke("sample", "--run", str(folder)))
+    (folder / "supernet.safetensors").write_bytes(trained.supernet_path.read_bytes()[:1000])
+    assert "missing or damaged" in one_line_of(invoke("sample", "--run", str(folder)))
+
+
+def test_full_disk_is_told_and_leaves_nothing_half_written(
+    invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ofa_hw import files
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", no_space)
+    assert "No space left" in one_line_of(invoke(*SHORT, "--run", "run"))
+    assert [path for path in Path("run").rglob("*") if path.is_file()] == []
+
+
+def test_training_on_a_folder_of_images_takes_their_classes(invoke: Callable[..., Result]) -> None:
+    for index, name in enumerate(("cat", "dog", "emu")):
+        folder = Path("images") / "train" / name
+        folder.mkdir(parents=True)
+        for number in range(24):
+            Image.new("RGB", (40, 30), (80 * index + number, 40, 200)).save(folder / f"{number}.png")
+    result = invoke(
+        "train", "--data", "images", "--epochs", "2", "--threads", "1", "--batch-size", "16", "--run", "run"
+    )
+    assert result.exit_code == 0, result.output
+    run = RunFolder.open("run")
+    assert run.space.num_classes == 3
+    assert run.config["data"]["classes"] == ["cat", "dog", "emu"]
