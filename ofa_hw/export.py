@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from ofa_hw.blocks import block_specs
 from ofa_hw.errors import InvalidInputError, MissingDependencyError, OfaHwError
 from ofa_hw.files import write_bytes
+from ofa_hw.formats.onnx import write_onnx
 from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.nn import fold_chain
 from ofa_hw.space import ArchConfig, SearchSpace
 
-FORMATS = ("tflite", "pt2")
+FORMATS = ("tflite", "onnx", "pt2")
 MAX_LOGIT_ERROR = 1e-4
 
 Floats = npt.NDArray[np.float32]
@@ -58,9 +59,9 @@ def export_subnet(
 ) -> ExportCheck:
     """Write `subnet`, a network of `build_subnet(space, arch)`, to `path` and compare the file with torch.
 
-    `tflite` takes one image (1, h, w, channels) at a time; `pt2` is a torch ExportedProgram of batch 1. The comparison
-    runs on `images` (n, channels, h, w), normalised as in training; without them on eight of noise. The file is
-    there only where it passed.
+    `tflite` takes one image (1, h, w, channels) at a time, `onnx` one (1, channels, h, w), as does `pt2`, a torch
+    ExportedProgram. The comparison runs on `images` (n, channels, h, w), normalised as in training; without them on
+    eight of noise. The file is there only where it passed.
 
     Raises:
         InvalidInputError: the format is unknown.
@@ -135,6 +136,36 @@ def tflite_runner(content: bytes) -> Runner:
     return run
 
 
+def _write_onnx(
+    subnet: nn.Sequential, space: SearchSpace, arch: ArchConfig, metadata: Mapping[str, str]
+) -> tuple[bytes, Runner]:
+    content = write_onnx(fold_chain(block_specs(space, arch), subnet), metadata=metadata)
+    return content, onnx_runner(content)
+
+
+def onnx_runner(content: bytes) -> Runner:
+    """Return a function that runs the float32 model `content` on (1, channels, h, w), in ONNX Runtime on the CPU.
+
+    Raises:
+        MissingDependencyError: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            "running an .onnx file needs onnxruntime; install it with `pip install 'ofa-hw[onnx]'`"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    source = session.get_inputs()[0].name
+
+    def run(x_BCHW: Floats) -> Floats:
+        return session.run(None, {source: x_BCHW})[0]
+
+    return run
+
+
 def _write_pt2(
     subnet: nn.Sequential, space: SearchSpace, arch: ArchConfig, metadata: Mapping[str, str]
 ) -> tuple[bytes, Runner]:
@@ -154,4 +185,8 @@ def _write_pt2(
     return file.getvalue(), run
 
 
-_WRITERS: dict[str, Callable[..., tuple[bytes, Runner]]] = {"tflite": _write_tflite, "pt2": _write_pt2}
+_WRITERS: dict[str, Callable[..., tuple[bytes, Runner]]] = {
+    "tflite": _write_tflite,
+    "onnx": _write_onnx,
+    "pt2": _write_pt2,
+}

@@ -18,13 +18,13 @@ from ofa_hw.errors import RunError
 from ofa_hw.export import ExportCheck, describe, export_subnet
 from ofa_hw.files import sha256_of, write_text
 from ofa_hw.lut import LatencyTable, draw_networks
-from ofa_hw.nn import fold_chain
+from ofa_hw.nn import build_subnet, fold_chain
 from ofa_hw.profiling import MeasurementPlan, Profiler, Workload, measure_networks
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig, SearchSpace
-from ofa_hw.training.checkpoint import save_weights
-from ofa_hw.training.evaluate import SubnetJudge, predict_logits, score_logits
+from ofa_hw.training.checkpoint import read_weights, save_weights
+from ofa_hw.training.evaluate import SubnetJudge, corner_archs, predict_logits, score_logits
 from ofa_hw.training.finetune import FinetuneConfig, finetune
 from ofa_hw.training.runs import Images, load_supernet, open_images, training_config
 
@@ -237,6 +237,54 @@ class _Bench:
     def top1(self, subnet: nn.Module, arch: ArchConfig, split: str) -> float:
         images = getattr(self.images, split)
         return score_logits(predict_logits(subnet, images, arch.resolution), images.labels).top1
+
+
+def corner_test_top1(run: RunFolder) -> dict[str, float]:
+    """Return the top-1 of the largest, middle and smallest subnet of `run` on the test images, not fine-tuned."""
+    bench = _Bench(run, None, seed=0, num_workers=1)
+    return {
+        name: bench.top1(bench.judge.calibrated(arch), arch, "test") for name, arch in corner_archs(run.space).items()
+    }
+
+
+def load_chosen(run: RunFolder, arch: ArchConfig) -> tuple[nn.Sequential, bool]:
+    """Return `arch` as a network with the best weights that `run` has, and whether these are fine-tuned.
+
+    Raises:
+        RunError: the supernet is not trained, or the weights are damaged.
+        InvalidInputError: `arch` is not of the space of the run.
+    """
+    run.space.validate(arch)
+    path = weights_path(run, arch)
+    if not path.exists():
+        return _Bench(run, None, seed=0, num_workers=1).judge.calibrated(arch), False
+    subnet = build_subnet(run.space, arch)
+    subnet.load_state_dict(read_weights(path, subnet.state_dict()))
+    return subnet.eval(), True
+
+
+def export_chosen(
+    run: RunFolder, arch: ArchConfig, format_name: str = "tflite", path: Path | None = None
+) -> tuple[ExportCheck, bool]:
+    """Write `arch` with the best weights that `run` has; return the check on its test images, and whether fine-tuned.
+
+    `path` None is a file of the run's folder of exports, named by `arch_id`.
+
+    Raises:
+        RunError, InvalidInputError: as `load_chosen`.
+        ExportError: the file does not compute what the network computes.
+    """
+    subnet, is_tuned = load_chosen(run, arch)
+    check = export_subnet(
+        subnet,
+        run.space,
+        arch,
+        path or run.exported_path / f"{arch.arch_id}.{format_name}",
+        format_name,
+        images=torch.cat(list(open_images(run).test.all_at(arch.resolution, 250))),
+        metadata=export_metadata(run),
+    )
+    return check, is_tuned
 
 
 def weights_path(run: RunFolder, arch: ArchConfig) -> Path:
