@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import DeviceError, MissingDependencyError
+from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
@@ -40,6 +40,11 @@ class ModelFileProfiler(ABC):
     def __init__(self, device: Device | None = None) -> None:
         """Time on `device`; None stands for this machine with one thread."""
         self.device = device or Device(name="host", runtime=self.runtime)
+        if self.device.transport not in TRANSPORTS:
+            raise InvalidInputError(
+                f"device {self.device.name!r}: {self.runtime} is reached by {' or '.join(TRANSPORTS)}; "
+                f"came transport {self.device.transport!r}"
+            )
         self.transport = TRANSPORTS[self.device.transport](self.device)
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,11 @@ from ofa_hw.errors import DeviceError, InvalidInputError
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
+from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload, random_input
+from ofa_hw.profiling.protocol import Profiler
 from profilers.model_files import ModelFileProfiler
+from profilers.tflite_adb import AdbTfliteProfiler
 
 
 class TfliteProfiler(ModelFileProfiler):
@@ -86,3 +90,27 @@ _TINY = BlockSpec(
     use_se=False,
     has_skip=False,
 )
+
+
+def make_profiler(device: Device | None = None) -> Profiler:
+    """Return what times TFLite with XNNPACK: on a phone by benchmark_model, elsewhere by ai-edge-litert."""
+    return _on_phone(TfliteProfiler(), device) or TfliteProfiler(device)
+
+
+def make_builtin_profiler(device: Device | None = None) -> Profiler:
+    """Return what times TFLite without XNNPACK, likewise."""
+    return _on_phone(TfliteBuiltinProfiler(), device) or TfliteBuiltinProfiler(device)
+
+
+def _on_phone(local: TfliteProfiler, device: Device | None) -> AdbTfliteProfiler | None:
+    if device is None or device.transport != "adb":
+        return None
+    return AdbTfliteProfiler(
+        device,
+        runtime=local.runtime,
+        use_delegate=local.use_delegate,
+        write=lambda workload, plan: local.write(workload.folded(), plan),
+        open_locally=lambda workloads, plan: local.open(
+            workloads, dataclasses.replace(plan, cpu_mask=None, num_threads=1)
+        ),
+    )

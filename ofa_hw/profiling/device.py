@@ -22,7 +22,7 @@ class Device:
 
     `runtime` is a name of the entry-point group `ofa_hw.profilers`; `transport` is `local`, `adb`, `ssh` or `rpc`.
     `provider` is ONNX Runtime's. For ssh there are `host`, `port`, `user`, `identity_file`, `ssh_config` and the
-    board's `python`.
+    board's `python`; for adb the phone's `serial` and the path of a `benchmark_model` for it.
 
     Raises:
         InvalidInputError: a value has another type, or the name would not make a file name.
@@ -43,6 +43,8 @@ class Device:
     identity_file: str = ""
     ssh_config: str = ""
     python: str = "python3"
+    serial: str = ""
+    benchmark_model: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

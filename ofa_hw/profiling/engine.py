@@ -196,13 +196,13 @@ class _Run:
         return unknown if record.seconds < 3 * share_seconds or not record.rounds else []
 
     def time_rounds(self, session: Session, group: int, process: int, record: ProcessRecord) -> None:
-        estimates = _warm_up(session, record.num_workloads + 1)
+        estimates, overhead_seconds = _warm_up(session, record.num_workloads + 1)
         repeats = np.maximum(np.ceil(_MIN_SAMPLE_MS / estimates), 1).astype(int)
         repeats[-1] = max(math.ceil(_SENTINEL_SAMPLE_MS / estimates[-1]), 1)
-        round_seconds = (estimates * (repeats + 1)) / 1e3
+        entry_seconds = overhead_seconds + estimates * (repeats + 1) / 1e3
         rng = np.random.default_rng([self.seed, group, process, len(record.rounds)])
         while active := self.must_go_on(record, self.shares[group]):
-            seconds = round_seconds[active].sum() + 3 * round_seconds[-1]
+            seconds = entry_seconds[active].sum() + 3 * entry_seconds[-1]
             orders = [
                 _shuffled(active, record.num_workloads, rng) for _ in range(max(int(_CHUNK_SECONDS / seconds), 1))
             ]
@@ -327,15 +327,22 @@ def _warnings(records: Sequence[ProcessRecord], plan: MeasurementPlan) -> set[st
     return words
 
 
-def _warm_up(session: Session, num: int) -> npt.NDArray[np.float64]:
-    """Return the least time of each workload in milliseconds (num,), after `_WARM_UP_SECONDS` at least."""
-    begin = time.monotonic()
-    least = np.full(num, np.inf)
+def _warm_up(session: Session, num: int) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the least time of each workload in milliseconds (num,), after `_WARM_UP_SECONDS` at least.
+
+    The second value is what an entry of an order costs in seconds beyond its executions: little in a worker, much
+    where each starts a process on a phone.
+    """
+    least, overhead = np.full(num, np.inf), np.inf
+    end = time.monotonic() + _WARM_UP_SECONDS
     for _ in range(1000):
-        least = np.minimum(least, session.time(range(num), [1] * num).ms)
-        if time.monotonic() - begin > _WARM_UP_SECONDS:
+        begin = time.monotonic()
+        ms = np.array(session.time(range(num), [1] * num).ms)
+        overhead = min(overhead, (time.monotonic() - begin - 2 * float(ms.sum()) / 1e3) / num)
+        least = np.minimum(least, ms)
+        if time.monotonic() > end:
             break
-    return np.maximum(least, 1e-6)
+    return np.maximum(least, 1e-6), max(overhead, 0.0)
 
 
 def _shuffled(active: list[int], sentinel: int, rng: np.random.Generator) -> list[int]:

@@ -1,0 +1,77 @@
+"""What TFLite's `benchmark_model` prints, as numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from ofa_hw.errors import DeviceError
+
+_NUMBER = r"([0-9.eE+-]+)"
+_FIELDS = {
+    "init_us": rf"Init: {_NUMBER}",
+    "first_us": rf"First inference: {_NUMBER}",
+    "warmup_avg_us": rf"Warmup \(avg\): {_NUMBER}",
+    "avg_us": rf"Inference \(avg\): {_NUMBER}",
+    "memory_init_mb": rf"\binit={_NUMBER}",
+    "memory_overall_mb": rf"\boverall={_NUMBER}",
+}
+_RUNS = re.compile(r"count=(\d+)\s[^\n]*")
+_OF_RUNS = {"min_us": "min", "max_us": "max", "std_us": "std", "median_us": "median", "p5_us": "p5", "p95_us": "p95"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkReport:
+    """One run of `benchmark_model`, times in microseconds, memory in MB; None where this version does not tell.
+
+    `delegation` is `complete`, `partial` or `none`.
+    """
+
+    num_runs: int
+    avg_us: float
+    init_us: float | None = None
+    first_us: float | None = None
+    warmup_avg_us: float | None = None
+    min_us: float | None = None
+    max_us: float | None = None
+    std_us: float | None = None
+    median_us: float | None = None
+    p5_us: float | None = None
+    p95_us: float | None = None
+    memory_init_mb: float | None = None
+    memory_overall_mb: float | None = None
+    delegation: str = "none"
+
+    @property
+    def typical_ms(self) -> float:
+        """The median of its runs in milliseconds; the mean where it tells no median."""
+        return (self.avg_us if self.median_us is None else self.median_us) / 1e3
+
+
+def parse_benchmark(text: str) -> BenchmarkReport:
+    """Return the report in what `benchmark_model` printed.
+
+    Raises:
+        DeviceError: it holds no timings; the message repeats its last line.
+    """
+    values: dict[str, float] = {}
+    for field, pattern in _FIELDS.items():
+        found = re.search(pattern, text)
+        if found:
+            values[field] = float(found[1])
+    # The first such line tells of the warm-up, the last of the runs that count.
+    runs = list(_RUNS.finditer(text))
+    if "avg_us" not in values or not runs or not values["avg_us"] > 0:
+        lines = text.strip().splitlines() or ["nothing"]
+        raise DeviceError(f"benchmark_model must tell its timings; it ended with: {lines[-1][:200]}")
+    for field, name in _OF_RUNS.items():
+        found = re.search(rf"\b{name}={_NUMBER}", runs[-1][0])
+        if found:
+            values[field] = float(found[1])
+    return BenchmarkReport(num_runs=int(runs[-1][1]), delegation=_delegation(text), **values)
+
+
+def _delegation(text: str) -> str:
+    if "completely executed by the delegate" in text:
+        return "complete"
+    return "partial" if "partially executed by the delegate" in text else "none"
