@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ofa_hw.export import ExportCheck, describe, export_subnet
 from ofa_hw.files import sha256_of, write_text
 from ofa_hw.lut import LatencyTable, draw_networks
 from ofa_hw.nn import build_subnet, fold_chain
+from ofa_hw.predictor import AccuracyPredictor
 from ofa_hw.profiling import MeasurementPlan, Profiler, Workload, measure_networks
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
@@ -79,6 +81,10 @@ class Verification:
     nets: tuple[VerifiedNet, ...]
     whole_nets: tuple[WholeNet, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the networks and the figures as plain values."""
+        return {**dataclasses.asdict(self), "figures": self.figures}
+
     @property
     def figures(self) -> dict[str, float]:
         """The errors of prediction: relative for latency, in points for top-1, and what fine-tuning gained."""
@@ -93,6 +99,23 @@ class Verification:
             "top1_mean_error_points_on_test": float(test_points.mean()),
             "finetuning_mean_gain_points": float(gains.mean()),
         }
+
+
+def predict(run: RunFolder, archs: Sequence[ArchConfig], table: LatencyTable) -> list[Prediction]:
+    """Return what the predictor of `run` and `table` promise of each of `archs`, in their order.
+
+    Raises:
+        RunError: the predictor is missing or damaged.
+        TableError: the table lacks a block.
+    """
+    predictor = AccuracyPredictor.load(run.require(run.predictor_path, "ofa-hw fit"))
+    genes = run.space.encode(archs)
+    top1, _ = predictor.predict(genes)
+    latency_ms = table.latency_ms(run.space, genes)
+    return [
+        Prediction(arch=arch, top1=float(top1[index]), latency_ms=float(latency_ms[index]))
+        for index, arch in enumerate(archs)
+    ]
 
 
 def pick_along(predictions: Sequence[Prediction], num: int) -> list[Prediction]:

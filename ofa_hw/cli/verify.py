@@ -1,0 +1,125 @@
+"""`ofa-hw verify`: the front's networks for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ofa_hw.cli.console import print_json, print_table, remark, show_progress
+from ofa_hw.cli.options import json_option, run_option, seed_option, threads_option
+
+if TYPE_CHECKING:
+    from ofa_hw.verify import Verification
+
+
+@click.command()
+@run_option
+@click.option(
+    "--lut", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The table that was searched with."
+)
+@click.option("--num", type=click.IntRange(min=1), default=5, show_default=True, help="Networks along the front.")
+@click.option("--num-random", type=click.IntRange(min=0), default=20, show_default=True, help="Other networks to time.")
+@click.option(
+    "--finetune-images",
+    type=click.IntRange(min=0),
+    default=30_000,
+    show_default=True,
+    help="Images of fine-tuning for each network; 0: none.",
+)
+@click.option(
+    "--max-seconds", type=click.FloatRange(min=0, min_open=True), default=60, show_default=True, help="Time for timing."
+)
+@threads_option
+@seed_option
+@json_option
+def command(
+    run: Path | None,
+    lut: Path,
+    num: int,
+    num_random: int,
+    finetune_images: int,
+    max_seconds: float,
+    threads: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Evaluate and time the front's networks for real.
+
+    They are extracted, fine-tuned, scored on the validation and test images, exported and timed whole on the table's
+    device, with random ones beside them: what was predicted stands beside what was measured.
+
+    \b
+    Example:
+      ofa-hw verify --lut lut/host.csv
+    """
+    from ofa_hw.lut import LatencyTable
+    from ofa_hw.plugins import find_device, get_profiler
+    from ofa_hw.profiling import plan_for
+    from ofa_hw.run import RunFolder
+    from ofa_hw.search.front import read_front_archs
+    from ofa_hw.training import FinetuneConfig, prepare_cpu
+    from ofa_hw.verify import pick_along, predict, verify_run
+
+    folder = RunFolder.open(run)
+    table = LatencyTable.read(lut)
+    device = find_device(table.device)
+    num_workers = prepare_cpu(threads)
+    archs = read_front_archs(folder.require(folder.front_path, f"ofa-hw search --lut {lut}"), folder.space)
+    with show_progress() as progress:
+        verification = verify_run(
+            folder,
+            pick_along(predict(folder, archs, table), num),
+            table,
+            get_profiler(table.conditions.runtime, device),
+            num_random=num_random,
+            tuning=FinetuneConfig(num_images=finetune_images) if finetune_images else None,
+            plan=plan_for(device, max_seconds=max_seconds),
+            num_workers=num_workers,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        print_json(verification.to_dict())
+    else:
+        show(verification)
+        remark(f"next: ofa-hw report --run {folder.path}")
+
+
+def show(verification: Verification) -> None:
+    """Print the networks, each promise beside what was measured, and the errors."""
+    print_table(
+        (
+            "network",
+            "top-1 predicted",
+            "validation",
+            "test",
+            "test, fine-tuned",
+            "latency predicted, ms",
+            "measured, ms",
+            "error",
+        ),
+        [
+            (
+                net.arch_id,
+                f"{net.predicted_top1:.3f}",
+                f"{net.val_top1:.3f}",
+                f"{net.test_top1_before:.3f}",
+                f"{net.test_top1:.3f}",
+                f"{net.predicted_latency_ms:.4f}",
+                f"{net.measured_latency_ms:.4f}",
+                f"{net.predicted_latency_ms / net.measured_latency_ms - 1:+.1%}",
+            )
+            for net in verification.nets
+        ],
+    )
+    figures = verification.figures
+    click.echo(
+        f"{len(verification.whole_nets)} whole networks: latency off by {figures['latency_median_error']:.1%} in the "
+        f"median, {figures['latency_worst_error']:.1%} at worst"
+    )
+    click.echo(
+        f"top-1 off by {figures['top1_mean_error_points']:.2f} points in the mean; fine-tuning gained "
+        f"{figures['finetuning_mean_gain_points']:+.2f} points"
+    )
