@@ -158,6 +158,16 @@ class AccuracyPredictor:
         score, spread = self.model.predict(encode_features(self.space, genes))
         return self.slope * score + self.intercept, self.errors.std(self.slope * spread)
 
+    def predict_top1(self, genes: Genes) -> FloatArray:
+        """Return top-1 fractions (n,) alone."""
+        score, _ = self.model.predict(encode_features(self.space, genes))
+        return self.slope * score + self.intercept
+
+    @property
+    def seen_resolutions(self) -> tuple[int, ...]:
+        """The resolutions of the networks that it was fitted to; of others it knows nothing."""
+        return tuple(self.space.resolutions[index] for index in np.unique(self.rows.genes[:, 0]))
+
     def interval(self, genes: Genes, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return the ends (n,) and (n,) of intervals that hold the measured top-1 with probability `coverage`."""
         score, spread = self.model.predict(encode_features(self.space, genes))

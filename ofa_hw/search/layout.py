@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import SearchSpace
 
-GeneMatrix = npt.NDArray[np.signedinteger]
+GeneMatrix = npt.NDArray[np.signedinteger[Any]]
 """Shape (n, num_genes), indices of choices; int8 where every gene has at most 127 choices."""
 
 
@@ -62,7 +63,7 @@ class GeneLayout:
         return len(self.num_choices)
 
     @functools.cached_property
-    def dtype(self) -> np.dtype[np.signedinteger]:
+    def dtype(self) -> np.dtype[np.signedinteger[Any]]:
         """The smallest signed integer that holds every index."""
         return np.dtype(np.min_scalar_type(-max(self.num_choices)))
 

@@ -30,7 +30,7 @@ MAX_SURROGATE_FEATURES = 2000
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Front:
-    """The best trade-offs found: `genes` (n, num_genes), `values` (n, m) all minimised, sorted by the first objective."""
+    """The best trade-offs: `genes` (n, num_genes) and `values` (n, m), all minimised, sorted by the first objective."""
 
     genes: GeneMatrix
     values: Values
@@ -97,7 +97,9 @@ class Nsga2:
             raise InvalidInputError(f"values must be ({len(genes)}, objectives); came {values.shape}")
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-            raise InvalidInputError(f"values must be finite; came {values[row].tolist()} for genes {genes[row].tolist()}")
+            raise InvalidInputError(
+                f"values must be finite; came {values[row].tolist()} for genes {genes[row].tolist()}"
+            )
         violated = np.zeros(len(values)) if violations is None else np.asarray(violations, dtype=np.float64)
         told = np.arange(len(self._genes), len(self._genes) + len(genes))
         self._genes = np.concatenate([self._genes, genes])
@@ -115,9 +117,10 @@ class Nsga2:
         return Front(genes=self._genes[order], values=self._values[order], num_evaluations=self.num_evaluations)
 
     @property
-    def least_violating(self) -> int | None:
-        """The index of the told row that breaks the constraints least; None where nothing was told."""
-        return int(self._violations.argmin()) if len(self._violations) else None
+    def nearest(self) -> GeneMatrix:
+        """The told row (num_genes,) that breaks the constraints least."""
+        row: GeneMatrix = self._genes[int(self._violations.argmin())]
+        return row
 
     # ------------------------------------------------------------------------------------------------ selection
 
@@ -131,7 +134,8 @@ class Nsga2:
     def _tournament(self, num: int) -> GeneMatrix:
         """Return the winners of `num` duels; the population is sorted, so the smaller index wins."""
         duels = self._rng.integers(0, len(self._population), size=(2, num))
-        return self._genes[self._population[duels.min(axis=0)]]
+        winners: GeneMatrix = self._genes[self._population[duels.min(axis=0)]]
+        return winners
 
     # ------------------------------------------------------------------------------------------------- children
 
@@ -153,7 +157,8 @@ class Nsga2:
         order = self._preference(pool)
         chosen = order[:num_chosen]
         others = np.setdiff1d(np.arange(len(pool)), chosen)[: num - num_chosen]
-        return pool[np.concatenate([chosen, others])]
+        brood: GeneMatrix = pool[np.concatenate([chosen, others])]
+        return brood
 
     def _preference(self, pool: GeneMatrix) -> npt.NDArray[np.int64]:
         """Return the indices of `pool`, those first that the surrogate ranks best among the population."""
@@ -165,7 +170,8 @@ class Nsga2:
         predicted = surrogate.predict(np.concatenate([pool, self._genes[self._population]]))[:, :-1]
         ranks = pareto_ranks(predicted)
         crowding = crowding_distances(predicted, ranks)
-        return np.lexsort((-crowding[: len(pool)], ranks[: len(pool)]))
+        order: npt.NDArray[np.int64] = np.lexsort((-crowding[: len(pool)], ranks[: len(pool)]))
+        return order
 
     def _fill(self, num: int, brood: GeneMatrix) -> GeneMatrix:
         """Return up to `num` rows at random that are neither asked nor in `brood`."""
@@ -228,11 +234,8 @@ def nsga2(
         InvalidInputError: the numbers are too small, or `evaluate` returns another shape or values that are not finite.
     """
     layout = num_choices if isinstance(num_choices, GeneLayout) else GeneLayout.free(num_choices)
-    if num_evaluations < 1:
-        raise InvalidInputError(f"num_evaluations must be 1 or more; came {num_evaluations}")
-    size = population_size if population_size is not None else min(max(num_evaluations // 20, 20), 200)
+    size, num_children = choose_sizes(num_evaluations, population_size)
     search = Nsga2(layout, population_size=size, seed=seed, initial=initial)
-    num_children = min(max(num_evaluations // 100, 10), size)
     while search.num_evaluations < num_evaluations:
         num = num_children if search.num_evaluations else size + (0 if initial is None else len(initial))
         genes = search.ask(min(num, num_evaluations - search.num_evaluations))
@@ -241,3 +244,15 @@ def nsga2(
         search.tell(genes, np.asarray(evaluate(genes)))
         on_progress("search", search.num_evaluations, num_evaluations)
     return search.front
+
+
+def choose_sizes(num_evaluations: int, population_size: int | None = None) -> tuple[int, int]:
+    """Return the size of the population and the number of children of each generation.
+
+    Raises:
+        InvalidInputError: there is no evaluation to be made.
+    """
+    if num_evaluations < 1:
+        raise InvalidInputError(f"num_evaluations must be 1 or more; came {num_evaluations}")
+    size = population_size if population_size is not None else min(max(num_evaluations // 20, 20), 200)
+    return size, min(max(num_evaluations // 100, 10), size)

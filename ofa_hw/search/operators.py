@@ -60,5 +60,4 @@ def neighbours(layout: GeneLayout, genes: GeneMatrix) -> GeneMatrix:
             other = genes.copy()
             other[:, gene] = (other[:, gene] + step) % num_choices
             changed.append(other)
-    rows = layout.canonical(np.concatenate(changed)) if changed else genes[:0]
-    return rows
+    return layout.canonical(np.concatenate(changed)) if changed else genes[:0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from ofa_hw.search.layout import GeneLayout, GeneMatrix
 from ofa_hw.search.pareto import Values
@@ -47,7 +48,7 @@ class AdditiveSurrogate:
         """Return scores (n, m) that order `genes` as their values would be, smaller is better."""
         return self._one_hot(genes) @ self._weights + self._intercept
 
-    def _one_hot(self, genes: GeneMatrix) -> np.ndarray:
+    def _one_hot(self, genes: GeneMatrix) -> npt.NDArray[np.float32]:
         features = np.zeros((len(genes), sum(self._layout.num_choices)), dtype=np.float32)
         features[np.arange(len(genes))[:, None], genes + self._offsets] = self._layout.is_active(genes)
         return features

@@ -1,0 +1,173 @@
+"""What a network costs, computed for whole gene matrices: latency from a table, MACs, parameters, peak memory.
+
+Each is an `Objective`: the search minimises or maximises any number of them, those of a plug-in included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.blocks import block_costs, block_macs, block_params, block_peak_values, block_specs, sum_block_costs
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.lut import LatencyTable
+from ofa_hw.space import Genes, SearchSpace
+
+FloatArray = npt.NDArray[np.float64]
+Direction = Literal["min", "max"]
+
+
+class Objective(Protocol):
+    """A figure of every network of a space. `unit` is empty where a number needs none (a fraction, a count)."""
+
+    @property
+    def name(self) -> str:
+        """The name in tables and on the command line."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of the values, such as ms."""
+
+    @property
+    def direction(self) -> Direction:
+        """Whether less or more is better."""
+
+    def evaluate(self, genes: Genes) -> FloatArray:
+        """Return the values (n,) for `genes` (n, num_genes)."""
+
+
+@runtime_checkable
+class UncertainObjective(Protocol):
+    """An objective that may know how far it is off; `has_interval` says whether it does."""
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether `interval` answers."""
+
+    def interval(self, genes: Genes, coverage: float) -> tuple[FloatArray, FloatArray]:
+        """Return the ends (n,) and (n,) between which the true value lies with probability `coverage`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LutLatency:
+    """The latency of networks of `space` in milliseconds by `table`, its calibration applied."""
+
+    space: SearchSpace
+    table: LatencyTable
+    name: str = "latency"
+    unit: str = "ms"
+    direction: Direction = "min"
+
+    def evaluate(self, genes: Genes) -> FloatArray:
+        """Return latencies (n,); TableError where the table lacks a block."""
+        return self.table.latency_ms(self.space, genes)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the table is calibrated."""
+        return self.table.calibration is not None
+
+    def interval(self, genes: Genes, coverage: float) -> tuple[FloatArray, FloatArray]:
+        """Return the ends of the latencies' intervals; TableError where the table is not calibrated."""
+        return self.table.interval_ms(self.space, genes, coverage=coverage)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Macs:
+    """The multiply-accumulates on one image."""
+
+    space: SearchSpace
+    name: str = "macs"
+    unit: str = ""
+    direction: Direction = "min"
+
+    @functools.cached_property
+    def _costs(self) -> tuple[FloatArray, FloatArray]:
+        return block_costs(self.space, block_macs)
+
+    def evaluate(self, genes: Genes) -> FloatArray:
+        """Return MACs (n,)."""
+        return sum_block_costs(self.space, genes, self._costs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Params:
+    """The learnt parameters of the network as one of its own."""
+
+    space: SearchSpace
+    name: str = "params"
+    unit: str = ""
+    direction: Direction = "min"
+
+    @functools.cached_property
+    def _costs(self) -> tuple[FloatArray, FloatArray]:
+        return block_costs(self.space, block_params)
+
+    def evaluate(self, genes: Genes) -> FloatArray:
+        """Return parameters (n,)."""
+        return sum_block_costs(self.space, genes, self._costs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PeakMemory:
+    """The largest activations that are alive at once in any block, in bytes, for one image."""
+
+    space: SearchSpace
+    bytes_per_value: int = 4
+    name: str = "peak_memory"
+    unit: str = "bytes"
+    direction: Direction = "min"
+
+    def __post_init__(self) -> None:
+        if self.bytes_per_value < 1:
+            raise InvalidInputError(f"bytes_per_value must be 1 or more; came {self.bytes_per_value}")
+
+    @functools.cached_property
+    def _peaks(self) -> tuple[FloatArray, FloatArray]:
+        """Return the peak of what every network of a resolution has, (resolutions,), and of the elastic blocks."""
+        chains = [
+            block_specs(self.space, dataclasses.replace(self.space.smallest, resolution=resolution))
+            for resolution in self.space.resolutions
+        ]
+        static = [max(block_peak_values(spec) for spec in chain if spec.kind != "mbconv") for chain in chains]
+        return np.array(static, dtype=np.float64), block_costs(self.space, block_peak_values)[1]
+
+    def evaluate(self, genes: Genes) -> FloatArray:
+        """Return peaks in bytes (n,)."""
+        static, elastic = self._peaks
+        resolutions = genes[:, 0]
+        first = self.space.first_position_gene
+        positions = np.arange(elastic.shape[1])
+        chosen = elastic[resolutions[:, None], positions, genes[:, first::2], genes[:, first + 1 :: 2]]
+        active = np.where(self.space.active_positions(genes), chosen, 0.0)
+        peaks: FloatArray = self.bytes_per_value * np.maximum(static[resolutions], active.max(axis=1))
+        return peaks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WorstRelativeLatency:
+    """The largest of several latencies, each relative to that of the space's largest network on its device."""
+
+    latencies: tuple[LutLatency, ...]
+    name: str = "relative_latency"
+    unit: str = ""
+    direction: Direction = "min"
+
+    @functools.cached_property
+    def _references(self) -> FloatArray:
+        spaces = {latency.space for latency in self.latencies}
+        if len(spaces) != 1:
+            raise InvalidInputError("latencies must be two or more of one space to have a worst among them")
+        space = spaces.pop()
+        largest = space.encode([space.largest])
+        return np.array([latency.evaluate(largest)[0] for latency in self.latencies], dtype=np.float64)
+
+    def evaluate(self, genes: Genes) -> FloatArray:
+        """Return the worst relative latency (n,): 1 where a network is as slow as the largest on some device."""
+        all_ms = np.stack([latency.evaluate(genes) for latency in self.latencies])
+        worst: FloatArray = (all_ms / self._references[:, None]).max(axis=0)
+        return worst

@@ -1,0 +1,186 @@
+"""Objectives that are sums over blocks: recognised by probing, their extremes and fronts computed exactly.
+
+Latency of a table, MACs, parameters and a ridge predictor are of this kind: at one resolution the value is a constant,
+plus a term of each stage's depth, plus a term of each active block's choices.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.search.pareto import is_non_dominated
+from ofa_hw.space import Genes, SearchSpace
+
+FloatArray = npt.NDArray[np.float64]
+
+NUM_CHECKS = 256
+TOLERANCE = 1e-9
+"""Relative to the spread of the values."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdditiveTerms:
+    """The terms of one objective.
+
+    `base` (resolutions,) belongs to the network with the least index in every gene; `depth` (resolutions, stages,
+    depths) and `choice` (resolutions, positions, kernel sizes * expand ratios) are what other choices add to it.
+    """
+
+    space: SearchSpace
+    base: FloatArray
+    depth: FloatArray
+    choice: FloatArray
+
+
+def find_terms(space: SearchSpace, evaluate: Callable[[Genes], FloatArray]) -> AdditiveTerms | None:
+    """Return the terms of the objective `evaluate`; None where random networks show that it is no such sum."""
+    probes = _probes(space)
+    num_resolutions = len(space.resolutions)
+    genes = np.concatenate([_at_resolution(probes, resolution) for resolution in range(num_resolutions)])
+    values = np.asarray(evaluate(genes), dtype=np.float64).reshape(num_resolutions, len(probes))
+    num_stages, num_positions = len(space.stages), len(space.position_stages)
+    num_depths, num_choices = _num_depths(space), len(space.kernel_sizes) * len(space.expand_ratios)
+    base = values[:, 0]
+    depth, choice = np.split(values[:, 1:], [num_stages * num_depths], axis=1)
+    choice = choice.reshape(num_resolutions, num_positions, num_choices)
+    terms = AdditiveTerms(
+        space=space,
+        base=base,
+        depth=depth.reshape(num_resolutions, num_stages, num_depths) - base[:, None, None],
+        choice=choice - choice[:, :, :1],
+    )
+    checks = space.sample_genes(NUM_CHECKS, np.random.default_rng(0))
+    truth = np.asarray(evaluate(checks), dtype=np.float64)
+    error = np.abs(sum_terms(terms, checks) - truth).max()
+    return terms if error <= TOLERANCE * max(float(np.ptp(values)), float(np.abs(truth).max()), 1e-300) else None
+
+
+def sum_terms(terms: AdditiveTerms, genes: Genes) -> FloatArray:
+    """Return the objective (n,) of `genes` as the sum of its terms."""
+    space = terms.space
+    resolutions, first = genes[:, 0].astype(np.intp), space.first_position_gene
+    depths = terms.depth[resolutions[:, None], np.arange(len(space.stages)), genes[:, 1:first]].sum(axis=1)
+    choices = genes[:, first::2].astype(np.intp) * len(space.expand_ratios) + genes[:, first + 1 :: 2]
+    of_blocks = terms.choice[resolutions[:, None], np.arange(choices.shape[1]), choices]
+    active: FloatArray = np.where(space.active_positions(genes), of_blocks, 0.0)
+    return np.asarray(terms.base[resolutions] + depths + active.sum(axis=1))
+
+
+def least(terms: AdditiveTerms) -> tuple[float, Genes]:
+    """Return the least value of all networks and the genes (1, num_genes) of a network that has it."""
+    space = terms.space
+    best, best_value = np.zeros((1, space.num_genes), dtype=np.int8), np.inf
+    for resolution in range(len(space.resolutions)):
+        row = np.zeros((1, space.num_genes), dtype=np.int8)
+        row[0, 0] = resolution
+        for stage in range(len(space.stages)):
+            costs = []
+            for index, depth in enumerate(space.stage_depths(stage)):
+                positions = _positions(space, stage)[:depth]
+                costs.append(
+                    terms.depth[resolution, stage, index] + terms.choice[resolution, positions].min(axis=1).sum()
+                )
+            row[0, 1 + stage] = int(np.argmin(costs))
+            for position in _positions(space, stage)[: space.stage_depths(stage)[row[0, 1 + stage]]]:
+                _set_choice(space, row, position, int(terms.choice[resolution, position].argmin()))
+        value = float(sum_terms(terms, row)[0])
+        if value < best_value:
+            best, best_value = row, value
+    return best_value, best
+
+
+def exact_front(first: AdditiveTerms, second: AdditiveTerms) -> Genes:
+    """Return the genes (n, num_genes) of the exact front of two objectives that are minimised.
+
+    Dynamic programming: the front of a sum is within the sum of the parts' fronts, so each block in turn is added and
+    what is dominated leaves. Of networks with equal values one is kept.
+    """
+    fronts = [_front_at(first, second, resolution) for resolution in range(len(first.space.resolutions))]
+    values = np.concatenate([values for values, _ in fronts])
+    genes = np.concatenate([genes for _, genes in fronts])
+    return genes[is_non_dominated(values)]
+
+
+def _front_at(first: AdditiveTerms, second: AdditiveTerms, resolution: int) -> tuple[FloatArray, Genes]:
+    space = first.space
+    start = np.zeros((1, space.num_genes), dtype=np.int8)
+    start[0, 0] = resolution
+    values, genes = np.array([[first.base[resolution], second.base[resolution]]]), start
+    both_depths = np.stack([first.depth, second.depth], axis=-1)[resolution]
+    both_choices = np.stack([first.choice, second.choice], axis=-1)[resolution]
+    num_ratios = len(space.expand_ratios)
+    for stage in range(len(space.stages)):
+        stage_values, stage_genes = np.zeros((1, 2)), np.zeros((1, space.num_genes), dtype=np.int8)
+        grown: list[tuple[FloatArray, Genes]] = []
+        depths = space.stage_depths(stage)
+        for rank, position in enumerate(_positions(space, stage)):
+            options = np.zeros((both_choices.shape[1], space.num_genes), dtype=np.int8)
+            column = space.first_position_gene + 2 * position
+            options[:, column], options[:, column + 1] = np.divmod(np.arange(len(options)), num_ratios)
+            stage_values, stage_genes = _add_fronts(stage_values, stage_genes, both_choices[position], options)
+            if rank + 1 in depths:
+                index = depths.index(rank + 1)
+                deep = stage_genes.copy()
+                deep[:, 1 + stage] = index
+                grown.append((stage_values + both_depths[stage, index], deep))
+        stage_front = _keep_front(np.concatenate([v for v, _ in grown]), np.concatenate([g for _, g in grown]))
+        values, genes = _add_fronts(values, genes, *stage_front)
+    return values, genes
+
+
+def _add_fronts(
+    values: FloatArray, genes: Genes, more_values: FloatArray, more_genes: Genes
+) -> tuple[FloatArray, Genes]:
+    """Return the front of all sums of a row of the one and a row of the other, whose genes do not overlap."""
+    sums = (values[:, None] + more_values[None]).reshape(-1, 2)
+    kept = np.flatnonzero(is_non_dominated(sums))
+    mine, its = np.divmod(kept, len(more_values))
+    return sums[kept], genes[mine] + more_genes[its]
+
+
+def _keep_front(values: FloatArray, genes: Genes) -> tuple[FloatArray, Genes]:
+    mask = is_non_dominated(values)
+    return values[mask], genes[mask]
+
+
+def _probes(space: SearchSpace) -> Genes:
+    """Return the rows whose differences are the terms: the base, each stage's depths, each position's choices."""
+    num_depths, num_ratios = _num_depths(space), len(space.expand_ratios)
+    num_choices = len(space.kernel_sizes) * num_ratios
+    rows = [np.zeros(space.num_genes, dtype=np.int8)]
+    for stage in range(len(space.stages)):
+        for depth in range(num_depths):
+            row = np.zeros(space.num_genes, dtype=np.int8)
+            row[1 + stage] = min(depth, len(space.stage_depths(stage)) - 1)
+            rows.append(row)
+    for position, (stage, rank) in enumerate(zip(space.position_stages, space.position_ranks, strict=True)):
+        depth = next(index for index, depth in enumerate(space.stage_depths(stage)) if depth > rank)
+        for choice in range(num_choices):
+            row = np.zeros((1, space.num_genes), dtype=np.int8)
+            row[0, 1 + stage] = depth
+            _set_choice(space, row, position, choice)
+            rows.append(row[0])
+    return np.stack(rows)
+
+
+def _set_choice(space: SearchSpace, genes: Genes, position: int, choice: int) -> None:
+    column = space.first_position_gene + 2 * position
+    genes[:, column], genes[:, column + 1] = divmod(choice, len(space.expand_ratios))
+
+
+def _at_resolution(genes: Genes, resolution: int) -> Genes:
+    genes = genes.copy()
+    genes[:, 0] = resolution
+    return genes
+
+
+def _num_depths(space: SearchSpace) -> int:
+    return max(len(space.stage_depths(stage)) for stage in range(len(space.stages)))
+
+
+def _positions(space: SearchSpace, stage: int) -> list[int]:
+    return [position for position, its in enumerate(space.position_stages) if its == stage]
