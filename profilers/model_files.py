@@ -17,8 +17,7 @@ from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
 from ofa_hw.profiling.protocol import Times
 from profilers.ssh import SshTransport
-from profilers.transport import LocalTransport, Transport
-from profilers.worker_process import WorkerProcess
+from profilers.transport import LocalTransport, Transport, Worker
 
 TRANSPORTS: dict[str, Callable[[Device], Transport]] = {"local": LocalTransport, "ssh": SshTransport}
 
@@ -52,7 +51,7 @@ class ModelFileProfiler(ABC):
         """Return the content of the model file of `blocks`."""
 
     @abstractmethod
-    def options(self) -> dict[str, Any]:
+    def options(self, plan: MeasurementPlan) -> dict[str, Any]:
         """Return what the worker must know to open a model, beside the threads."""
 
     def check(self) -> None:
@@ -92,7 +91,7 @@ class ModelFileProfiler(ABC):
             "models": paths,
             "cores": list(cores_of(self._mask(plan))),
             "num_threads": plan.num_threads,
-            "options": self.options(),
+            "options": self.options(plan),
         }
         names = [workload.name for workload in workloads]
         return WorkerSession(worker, request, names=names, is_nhwc=self.is_nhwc, clean=clean)
@@ -122,7 +121,7 @@ class WorkerSession:
 
     def __init__(
         self,
-        worker: WorkerProcess,
+        worker: Worker,
         request: dict[str, Any],
         *,
         names: Sequence[str],

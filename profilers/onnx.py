@@ -29,6 +29,6 @@ class OnnxRuntimeProfiler(ModelFileProfiler):
             raise InvalidInputError(f"dtype must be float32 for {self.runtime}; came {plan.dtype!r}")
         return write_onnx(blocks, batch_size=plan.batch_size)
 
-    def options(self) -> dict[str, Any]:
+    def options(self, plan: MeasurementPlan) -> dict[str, Any]:
         """Return the execution provider."""
         return {"provider": self.device.provider}

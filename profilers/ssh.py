@@ -16,7 +16,7 @@ from typing import Any
 
 from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
 from ofa_hw.profiling.device import Device
-from profilers.transport import WORKER
+from profilers.transport import WORKER, Worker
 from profilers.worker_process import WorkerProcess
 
 _CONNECT_SECONDS = 10
@@ -50,7 +50,7 @@ class SshTransport:
 
     def start(
         self, models: Iterable[bytes], *, suffix: str, num_threads: int
-    ) -> tuple[WorkerProcess, list[str], Callable[[], None]]:
+    ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Push `models` into a new folder of the host, and start a worker there."""
         archive, names = _pack(models, suffix)
         told = self._run(["sh", "-c", _UNPACK], content=archive, seconds=_PUSH_SECONDS).decode(errors="replace")

@@ -43,7 +43,7 @@ class TfliteProfiler(ModelFileProfiler):
             return write_tflite_int8(blocks, ranges, batch_size=plan.batch_size)
         raise InvalidInputError(f"dtype must be float32 or int8 for {self.runtime}; came {plan.dtype!r}")
 
-    def options(self) -> dict[str, Any]:
+    def options(self, plan: MeasurementPlan) -> dict[str, Any]:
         """Return the package and whether XNNPACK is on."""
         return {"package": self.package, "use_delegate": self.use_delegate}
 

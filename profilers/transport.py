@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,23 @@ WORKER = Path(__file__).with_name("worker.py")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
+Makers = Mapping[str, Callable[[str, dict[str, Any]], Any]]
+
+
+class Worker(Protocol):
+    """Something that answers requests; `name` is what errors call it."""
+
+    name: str
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to `request`; DeviceError where it is a no that names no model."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 class Transport(Protocol):
     """A way to a machine with Python."""
 
@@ -28,7 +45,7 @@ class Transport(Protocol):
 
     def start(
         self, models: Iterable[bytes], *, suffix: str, num_threads: int
-    ) -> tuple[WorkerProcess, list[str], Callable[[], None]]:
+    ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Start a worker beside files with the contents `models`, whose names end in `suffix`.
 
         Returns:
@@ -43,9 +60,11 @@ class Transport(Protocol):
 class LocalTransport:
     """Workers are child processes of this one."""
 
-    def __init__(self, device: Device) -> None:
-        """Call the worker by the name of `device` in errors."""
+    def __init__(self, device: Device, *, worker: Path = WORKER, env: Mapping[str, str] | None = None) -> None:
+        """Run the script `worker` with `env` beside this process's environment; errors name `device`."""
         self._name = device.name
+        self._worker = worker
+        self._env = dict(env or {})
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the answer that a worker here would give."""
@@ -53,18 +72,59 @@ class LocalTransport:
 
     def start(
         self, models: Iterable[bytes], *, suffix: str, num_threads: int
-    ) -> tuple[WorkerProcess, list[str], Callable[[], None]]:
+    ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Start a worker in a new process; its files lie in a temporary folder."""
         folder = Path(tempfile.mkdtemp(prefix="ofa-hw-"))
         try:
-            paths = []
-            for index, content in enumerate(models):
-                paths.append(str(folder / f"{index}{suffix}"))
-                Path(paths[-1]).write_bytes(content)
-            env = {**os.environ, **dict.fromkeys(_THREAD_COUNTS, str(num_threads))}
+            paths = _write_models(folder, models, suffix)
+            env = {**os.environ, **dict.fromkeys(_THREAD_COUNTS, str(num_threads)), **self._env}
             # -P keeps this folder off the path, where `onnx.py` would hide the package of that name.
-            worker = WorkerProcess([sys.executable, "-P", str(WORKER)], name=self._name, env=env)
+            worker = WorkerProcess([sys.executable, "-P", str(self._worker)], name=self._name, env=env)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return worker, paths, lambda: shutil.rmtree(folder, ignore_errors=True)
+
+
+class InProcessTransport:
+    """No process at all: for runtimes that are stood in for, in tests."""
+
+    def __init__(self, makers: Makers) -> None:
+        """Serve the runtimes of `makers`."""
+        self._makers = makers
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to one request that needs no model."""
+        return Server({}).answer(request)
+
+    def start(
+        self, models: Iterable[bytes], *, suffix: str, num_threads: int
+    ) -> tuple[Worker, list[str], Callable[[], None]]:
+        """Return a server in this process; its files lie in a temporary folder."""
+        folder = Path(tempfile.mkdtemp(prefix="ofa-hw-"))
+        paths = _write_models(folder, models, suffix)
+        return InProcessWorker(self._makers), paths, lambda: shutil.rmtree(folder, ignore_errors=True)
+
+
+class InProcessWorker:
+    """Answers requests here, and pins nothing."""
+
+    def __init__(self, makers: Makers) -> None:
+        """Serve the runtimes of `makers`."""
+        self.name = "this process"
+        self._server = Server(makers)
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to `request`."""
+        return self._server.answer({**request, "cores": []})
+
+    def close(self) -> None:
+        """Return; there is nothing to end."""
+
+
+def _write_models(folder: Path, models: Iterable[bytes], suffix: str) -> list[str]:
+    paths = []
+    for index, content in enumerate(models):
+        paths.append(str(folder / f"{index}{suffix}"))
+        Path(paths[-1]).write_bytes(content)
+    return paths

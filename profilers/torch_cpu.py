@@ -1,0 +1,54 @@
+"""torch on the CPU: the reference that needs no extra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.formats.folded import FoldedBlock
+from ofa_hw.formats.npz import write_npz
+from ofa_hw.profiling.device import Device
+from ofa_hw.profiling.measurement import MeasurementPlan
+from profilers.model_files import ModelFileProfiler
+from profilers.transport import LocalTransport
+
+TORCH_WORKER = Path(__file__).with_name("torch_worker.py")
+
+
+class TorchCpuProfiler(ModelFileProfiler):
+    """The modules of `build_subnet` in eager mode, channels last."""
+
+    runtime = "torch"
+    distribution = "torch"
+    extra = "tflite"
+    method = "wall clock around module(x) in inference mode"
+    suffix = ".npz"
+    is_nhwc = False
+    worker_runtime = "torch"
+
+    def __init__(self, device: Device | None = None) -> None:
+        """Time on this machine."""
+        super().__init__(device)
+        if self.device.transport != "local":
+            raise InvalidInputError(
+                f"device {self.device.name!r}: {self.runtime} runs on this machine only; came transport "
+                f"{self.device.transport!r}"
+            )
+        self.transport = LocalTransport(self.device, worker=TORCH_WORKER, env=_ALLOCATOR)
+
+    def write(self, blocks: Sequence[FoldedBlock], plan: MeasurementPlan) -> bytes:
+        """Return the folded blocks as a file."""
+        if plan.dtype not in ("float32", "bfloat16"):
+            raise InvalidInputError(f"dtype must be float32 or bfloat16 for {self.runtime}; came {plan.dtype!r}")
+        return write_npz(blocks)
+
+    def options(self, plan: MeasurementPlan) -> dict[str, Any]:
+        """Return the type and the batch."""
+        return {"dtype": plan.dtype, "batch_size": plan.batch_size}
+
+
+# Without them glibc gives the memory of activations back to the system and fetches it again at every call: a net then
+# takes 1.4 or 5.2 ms, as it happens.
+_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
