@@ -254,17 +254,18 @@ class SearchSpace:
 
     def active_positions(self, genes: Genes) -> npt.NDArray[np.bool_]:
         """Return (n, num_positions): whether each position lies within its stage's depth."""
-        stages, ranks = np.array(self.position_stages), np.array(self.position_ranks)
-        longest = max(len(self.stage_depths(stage)) for stage in range(len(self.stages)))
-        depths_of = np.array(
-            [
-                [self.stage_depths(stage)[min(index, len(self.stage_depths(stage)) - 1)] for index in range(longest)]
-                for stage in range(len(self.stages))
-            ]
-        )
-        depths_NS = depths_of[np.arange(len(self.stages)), genes[:, 1 : self.first_position_gene]]
-        is_active: npt.NDArray[np.bool_] = ranks < depths_NS[:, stages]
+        depth_genes, least_depths = self._activation
+        is_active: npt.NDArray[np.bool_] = genes[:, depth_genes] >= least_depths
         return is_active
+
+    @functools.cached_property
+    def _activation(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int8]]:
+        """The depth's column and its least index at which each position is active, each (num_positions,)."""
+        least = [
+            sum(depth <= rank for depth in self.stage_depths(stage))
+            for stage, rank in zip(self.position_stages, self.position_ranks, strict=True)
+        ]
+        return 1 + np.array(self.position_stages, dtype=np.intp), np.array(least, dtype=np.int8)
 
     def canonical(self, genes: Genes) -> Genes:
         """Return a copy of `genes` (n, num_genes) with 0 beyond each stage's depth."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ class GeneLayout:
     """The genes of a discrete space.
 
     `units` (num_genes,) numbers the genes that belong together and are inherited together: a stage's depth and its
-    positions. `find_active` says of each row which genes change the network; the others are 0 in canonical rows.
+    positions. Where `governors` (num_genes,) are given, a gene counts only in rows whose gene at its governor, a
+    stage's depth, is at least its `needs`; else it is 0 in canonical rows.
 
     Raises:
         InvalidInputError: there is no gene, or one without a choice.
@@ -31,7 +32,8 @@ class GeneLayout:
 
     num_choices: tuple[int, ...]
     units: tuple[int, ...]
-    find_active: Callable[[GeneMatrix], npt.NDArray[np.bool_]] | None = None
+    governors: tuple[int, ...] | None = None
+    needs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.num_choices or min(self.num_choices) < 1:
@@ -45,17 +47,12 @@ class GeneLayout:
     @classmethod
     def of_space(cls, space: SearchSpace) -> GeneLayout:
         """Return the layout of the space's genes: the resolution, then a unit for each stage."""
-
-        def find_active(genes: GeneMatrix) -> npt.NDArray[np.bool_]:
-            is_active = np.ones(genes.shape, dtype=bool)
-            is_active[:, space.first_position_gene :] = np.repeat(space.active_positions(genes), 2, axis=1)
-            return is_active
-
-        num_stages = len(space.stages)
-        positions = (1 + stage for stage in space.position_stages for _ in range(2))
-        return cls(
-            num_choices=space.num_choices, units=(0, *range(1, num_stages + 1), *positions), find_active=find_active
-        )
+        units = (*range(space.first_position_gene), *(1 + stage for stage in space.position_stages for _ in range(2)))
+        needs = [0] * space.first_position_gene
+        for stage, rank in zip(space.position_stages, space.position_ranks, strict=True):
+            least = next(index for index, depth in enumerate(space.stage_depths(stage)) if depth > rank)
+            needs += [least, least]
+        return cls(num_choices=space.num_choices, units=units, governors=units, needs=tuple(needs))
 
     @property
     def num_genes(self) -> int:
@@ -74,16 +71,27 @@ class GeneLayout:
 
     def is_active(self, genes: GeneMatrix) -> npt.NDArray[np.bool_]:
         """Return (n, num_genes): whether each gene changes its network."""
-        return np.ones(genes.shape, dtype=bool) if self.find_active is None else self.find_active(genes)
+        if self.governors is None:
+            return np.ones(genes.shape, dtype=bool)
+        is_active: npt.NDArray[np.bool_] = genes[:, self._governors] >= self._needs
+        return is_active
+
+    @functools.cached_property
+    def _governors(self) -> npt.NDArray[np.intp]:
+        return np.array(self.governors, dtype=np.intp)
+
+    @functools.cached_property
+    def _needs(self) -> npt.NDArray[np.int8]:
+        return np.array(self.needs, dtype=np.int8)
 
     def canonical(self, genes: GeneMatrix) -> GeneMatrix:
         """Return `genes` with 0 wherever a gene changes nothing."""
-        return genes if self.find_active is None else (genes * self.find_active(genes)).astype(self.dtype)
+        return genes if self.governors is None else (genes * self.is_active(genes)).astype(self.dtype)
 
     def all_rows(self) -> GeneMatrix:
         """Return every canonical row once."""
         grid = np.indices(self.num_choices, dtype=self.dtype).reshape(self.num_genes, -1).T
-        return grid if self.find_active is None else np.unique(self.canonical(grid), axis=0)
+        return grid if self.governors is None else np.unique(self.canonical(grid), axis=0)
 
     def sample(self, num: int, rng: np.random.Generator) -> GeneMatrix:
         """Return `num` canonical rows, each choice drawn uniformly; rows may repeat."""

@@ -80,7 +80,7 @@ class Nsga2:
             brood = self._breed(num) if not len(first) else first
         if len(brood) < num:
             brood = np.concatenate([brood, self._fill(num - len(brood), brood)])
-        self._asked.update(map(bytes, brood))
+        self._asked.update(_keys(brood))
         return brood
 
     def tell(self, genes: GeneMatrix, values: npt.ArrayLike, violations: npt.ArrayLike | None = None) -> None:
@@ -175,7 +175,7 @@ class Nsga2:
 
     def _fill(self, num: int, brood: GeneMatrix) -> GeneMatrix:
         """Return up to `num` rows at random that are neither asked nor in `brood`."""
-        taken = set(map(bytes, brood))
+        taken = set(_keys(brood))
         if self._unasked is None and self._layout.num_rows <= 2 * (len(self._asked) + num):
             self._unasked = self._rng.permutation(self._layout.all_rows())
         if self._unasked is not None:
@@ -194,13 +194,20 @@ class Nsga2:
         """Return the first `num` different rows that were not asked, and the rest of `rows` behind them."""
         found: dict[bytes, int] = {}
         end = len(rows)
-        for index, key in enumerate(map(bytes, np.ascontiguousarray(rows))):
-            if len(found) == num:
-                end = index
-                break
+        for index, key in enumerate(_keys(rows)):
             if key not in self._asked and key not in taken:
+                if len(found) == num:
+                    end = index
+                    break
                 found.setdefault(key, index)
         return rows[list(found.values())], rows[end:]
+
+
+def _keys(genes: GeneMatrix) -> list[bytes]:
+    """Return each row as bytes, equal only for equal rows."""
+    rows = np.ascontiguousarray(genes)
+    keys: list[bytes] = rows.view(np.dtype((np.void, max(rows.strides[0], 1)))).ravel().tolist()
+    return keys
 
 
 def _constrained_ranks(values: Values, violations: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -37,16 +37,18 @@ def mutate(layout: GeneLayout, genes: GeneMatrix, rng: np.random.Generator) -> G
     """
     num_choices = np.array(layout.num_choices)
     was_active = layout.is_active(genes)
-    draws = np.where(was_active & (num_choices > 1), rng.random(genes.shape), 2.0)
+    draws = np.where(was_active & (num_choices > 1), rng.random(genes.shape, dtype=np.float32), np.float32(2.0))
     is_mutated = draws < EXTRA_MUTATIONS / layout.num_genes
     is_mutated[np.arange(len(genes)), draws.argmin(axis=1)] = True
-    steps = 1 + (rng.random(genes.shape) * (num_choices - 1)).astype(layout.dtype)
-    children = np.where(is_mutated, (genes + steps) % num_choices, genes).astype(layout.dtype)
-    if layout.find_active is None:
+    rows, columns = np.nonzero(is_mutated)
+    steps = 1 + (rng.random(len(rows)) * (num_choices[columns] - 1)).astype(np.int64)
+    children = genes.copy()
+    children[rows, columns] = (genes[rows, columns] + steps) % num_choices[columns]
+    if layout.governors is None:
         return children
-    is_woken = layout.is_active(children) & ~was_active
-    choices = (rng.random(genes.shape) * num_choices).astype(layout.dtype)
-    return layout.canonical(np.where(is_woken, choices, children))
+    rows, columns = np.nonzero(layout.is_active(children) & ~was_active)
+    children[rows, columns] = (rng.random(len(rows)) * num_choices[columns]).astype(np.int64)
+    return layout.canonical(children)
 
 
 def neighbours(layout: GeneLayout, genes: GeneMatrix) -> GeneMatrix:

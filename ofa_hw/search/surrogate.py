@@ -10,7 +10,7 @@ from ofa_hw.search.pareto import Values
 
 MAX_ROWS = 2000
 PENALTY = 1.0
-GROWTH = 1.1
+GROWTH = 1.2
 """The model is fitted again when the evaluations have grown by this factor."""
 
 
