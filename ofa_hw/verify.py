@@ -54,6 +54,7 @@ class VerifiedNet:
     val_top1: float
     test_top1_before: float
     test_top1: float
+    num_test_images: int
     predicted_latency_ms: float
     measured_latency_ms: float
     measured_latency_low_ms: float
@@ -180,6 +181,7 @@ def verify_run(
             val_top1=net.val_top1,
             test_top1_before=net.test_top1_before,
             test_top1=net.test_top1,
+            num_test_images=len(bench.images.test),
             predicted_latency_ms=prediction.latency_ms,
             measured_latency_ms=timing.median_ms,
             measured_latency_low_ms=timing.ci_low_ms,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ofa_hw.blocks import num_macs, num_params
 from ofa_hw.report.results import RunResults
-from ofa_hw.report.rounding import milliseconds, percent
+from ofa_hw.report.rounding import milliseconds
 from ofa_hw.space import ArchConfig, SearchSpace
 
 
@@ -30,21 +31,28 @@ def network_cards(results: RunResults) -> dict[str, NetworkCard]:
     """Return a card by arch_id for every network of the run: sampled, on the front, or verified."""
     cards: dict[str, NetworkCard] = {}
     for net in results.samples.to_dict("records"):
-        facts = {"top-1, validation images": percent(net["top1"])}
+        facts = {"top-1, validation images, %": f"{100 * net['top1']:.1f}"}
         _add(cards, results.space, net["arch"], f"Subnet {net['arch_id']}", facts)
     for pick, net in enumerate(results.front.to_dict("records"), start=1):
-        facts = {
-            "top-1, predicted": percent(net["predicted_top1"]),
-            "latency, predicted": f"{milliseconds(net['predicted_latency_ms'])} ms",
-        }
+        top1 = _with_interval(net, "predicted_top1", lambda value: f"{100 * value:.1f}")
+        latency = _with_interval(net, "predicted_latency_ms", milliseconds)
+        facts = {"top-1, predicted, %": top1, "latency, predicted, ms": latency}
         _add(cards, results.space, net["arch"], f"Network {net['arch_id']}", facts, pick=pick)
     for number, net in enumerate(results.verified.to_dict("records"), start=1):
         facts = {
-            "top-1, test images": percent(net["test_top1"]),
-            "latency, measured": f"{milliseconds(net['measured_latency_ms'])} ms",
+            "top-1, test images, %": f"{100 * net['test_top1']:.1f}",
+            "latency, measured, ms": milliseconds(net["measured_latency_ms"]),
         }
         _add(cards, results.space, net["arch"], f"Network {number}, verified", facts)
     return cards
+
+
+def _with_interval(net: Mapping[Any, Any], column: str, told: Callable[[float], str]) -> str:
+    """Return a predicted value with the ends of its 90 % interval, where the search knew them."""
+    name, dot, unit = column.partition("_ms")
+    low, high = (net.get(f"{name}_{end}{dot}{unit}") for end in ("low", "high"))
+    value = told(net[column])
+    return value if low is None or high is None else f"{value} ({told(low)}–{told(high)})"
 
 
 def _add(

@@ -44,7 +44,7 @@ class RunResults:
     `losses`      a logged step of training (`LOSS_COLUMNS`; images and phase_begin counted from the start)
     `samples`     an evaluated subnet (`SAMPLE_COLUMNS`); latency is NaN without a table
     `front`       a network of the predicted front (FRONT_COLUMNS)
-    `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS; num_test_images where told)
+    `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS)
     `whole_nets`  a whole network beside the sum of its blocks (WHOLE_NET_COLUMNS)
 
     `lut` is the latency table, None where none is known; `predictor` holds what predictor.json tells of the accuracy
@@ -74,6 +74,7 @@ VERIFIED_COLUMNS = {
     "val_top1": float,
     "test_top1_before": float,
     "test_top1": float,
+    "num_test_images": float,
     "predicted_latency_ms": float,
     "measured_latency_ms": float,
     "measured_latency_low_ms": float,

@@ -99,12 +99,17 @@ def _front_of(space, archs) -> list[ArchConfig]:
 
 
 def _front_row(space, arch) -> dict:
+    top1 = invented_top1(space, arch) + 0.004
     return {
         "arch_id": arch.arch_id,
         "genes": "-".join(map(str, space.encode([arch])[0])),
         "arch": arch.to_json(),
-        "predicted_top1": invented_top1(space, arch) + 0.004,
+        "predicted_top1": top1,
+        "predicted_top1_low": top1 - 0.01,
+        "predicted_top1_high": top1 + 0.01,
         "predicted_latency_ms": invented_latency_ms(space, arch),
+        "predicted_latency_low_ms": 0.97 * invented_latency_ms(space, arch),
+        "predicted_latency_high_ms": 1.03 * invented_latency_ms(space, arch),
     }
 
 

@@ -56,7 +56,7 @@
     if (!network || !panel) return;
     const facts = html("dl", {}, network.facts.flatMap(([name, value]) => [html("dt", {}, [name]), html("dd", {}, [value])]));
     const command = commandFor(network);
-    const code = html("code", {}, [command]);
+    const code = html("code", {}, wordsOf(command));
     const copy = html("button", { type: "button" }, ["Copy"]);
     copy.addEventListener("click", () => copyText(command, code, copy));
     panel.replaceChildren(
@@ -67,6 +67,13 @@
     for (const row of document.querySelectorAll("tr[data-network]")) row.classList.toggle("chosen", row.dataset.network === archId);
     for (const button of document.querySelectorAll("button.pick")) button.setAttribute("aria-pressed", String(button.dataset.network === archId));
     if (views.front) views.front.signal("chosen", archId).run();
+  }
+
+  // A command breaks between its words, not at the dashes of an option.
+  function wordsOf(text) {
+    return text.split(" ").flatMap((word, index) => [
+      ...(index ? [" "] : []), word.length < 30 ? html("span", { class: "word" }, [word]) : word,
+    ]);
   }
 
   function commandFor(network) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ofa_hw.report.charts.marks import TOP1_TITLE, Width, color_by_series, layered
+from ofa_hw.report.charts.marks import TOP1_TITLE, Width, color_by_series, latency_axis, latency_scale, layered
 from ofa_hw.report.theme import color
 
 if TYPE_CHECKING:
@@ -39,11 +39,16 @@ def front_chart(
     """
     import altair as alt
 
+    latencies = [
+        *samples["predicted_latency_ms"].dropna(),
+        *front["predicted_latency_ms"],
+        *verified["measured_latency_ms"],
+    ]
     latency = alt.X(
         "latency_ms:Q",
         title=LATENCY_TITLE,
-        scale=alt.Scale(zero=False, padding=14),
-        axis=alt.Axis(grid=False, tickCount=8),
+        scale=latency_scale(latencies, margin=0.08),
+        axis=latency_axis(latencies, grid=False),
     )
     top1 = alt.Y("top1:Q", title=TOP1_TITLE, scale=alt.Scale(zero=False, padding=10))
     series = color_by_series(FRONT_SERIES, legend)

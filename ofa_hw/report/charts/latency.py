@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ofa_hw.report.charts.marks import Width, color_by_series, layered
+from ofa_hw.report.charts.marks import Width, color_by_series, latency_axis, latency_scale, layered
 from ofa_hw.report.theme import color
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def whole_nets_chart(whole_nets: pd.DataFrame, *, width: Width, height: int = 32
 
     values = _promises(whole_nets)
     everything = [value[name] for value in values for name in ("promised_ms", "measured_ms")]
-    limits = alt.Scale(domain=[min(everything) * 0.93, max(everything) * 1.07], nice=False, zero=False)
-    promised = alt.X("promised_ms:Q", title="promised by the table, ms", scale=limits, axis=alt.Axis(tickCount=6))
-    measured = alt.Y("measured_ms:Q", title=MEASURED_TITLE, scale=limits, axis=alt.Axis(tickCount=6))
+    limits, axis = latency_scale(everything, margin=0.1), latency_axis(everything, grid=True)
+    promised = alt.X("promised_ms:Q", title="promised by the table, ms", scale=limits, axis=axis)
+    measured = alt.Y("measured_ms:Q", title=MEASURED_TITLE, scale=limits, axis=axis)
     marks = alt.Chart(alt.Data(values=values)).mark_point(size=60, strokeWidth=1.8, opacity=0.9)
     points = marks.encode(promised, measured, color_by_series(WHOLE_NET_SERIES, legend), tooltip=_promise_tooltip())
     ends = [
@@ -41,7 +41,7 @@ def whole_nets_chart(whole_nets: pd.DataFrame, *, width: Width, height: int = 32
     base = alt.Chart(alt.Data(values=ends)).encode(promised)
     bands = [
         base.mark_area(opacity=0.09, color=color("predicted"), clip=True).encode(
-            alt.Y(f"low{share}:Q", title=MEASURED_TITLE, scale=limits), y2=f"high{share}:Q"
+            alt.Y(f"low{share}:Q", title=MEASURED_TITLE, scale=limits, axis=axis), y2=f"high{share}:Q"
         )
         for share in (10, 5)
     ]
@@ -60,11 +60,12 @@ def whole_net_errors_chart(
     error = alt.Y(
         "error_percent:Q", title="promised against measured, %", scale=alt.Scale(domain=[-reach, reach], nice=False)
     )
+    latencies = [value["measured_ms"] for value in values]
     measured = alt.X(
         "measured_ms:Q",
         title=MEASURED_TITLE,
-        scale=alt.Scale(zero=False, padding=14),
-        axis=alt.Axis(grid=False, tickCount=6),
+        scale=latency_scale(latencies, margin=0.08),
+        axis=latency_axis(latencies, grid=False),
     )
     edges = alt.Chart(alt.Data(values=[{"low": -share, "high": share} for share in (10, 5)]))
     bands = edges.mark_rect(opacity=0.09, color=color("predicted")).encode(

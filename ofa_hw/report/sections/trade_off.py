@@ -42,7 +42,7 @@ def trade_off_section(results: RunResults) -> Section | None:
                 series=series,
                 description=_front_description(results),
                 draw=draw,
-                note="Bars are 95 % intervals of top-1 on the test images." if "num_test_images" in verified else "",
+                note="Bars are 95 % intervals of top-1 on the test images." if len(verified) else "",
             ),
         ),
         tables=(*tables, _front_table(results)),
@@ -51,12 +51,7 @@ def trade_off_section(results: RunResults) -> Section | None:
 
 
 def with_top1_interval(verified: pd.DataFrame) -> pd.DataFrame:
-    """Return `verified` with the ends of the 95 % interval of top-1, test_top1_low and test_top1_high.
-
-    They follow from num_test_images; where that is not told, both are test_top1.
-    """
-    if "num_test_images" not in verified:
-        return verified.assign(test_top1_low=verified["test_top1"], test_top1_high=verified["test_top1"])
+    """Return `verified` with the ends of the 95 % interval of top-1, test_top1_low and test_top1_high."""
     shares = zip(verified["test_top1"], verified["num_test_images"], strict=True)
     ends = [wilson_interval(top1, int(num)) for top1, num in shares]
     return verified.assign(test_top1_low=[low for low, _ in ends], test_top1_high=[high for _, high in ends])
