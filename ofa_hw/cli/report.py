@@ -24,7 +24,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for each figure as SVG and PNG.  [default: none]",
 )
-@click.option("--lut", type=_FILE, help="The table that gives sampled subnets their latency.  [default: the search's]")
+@click.option("--lut", type=_FILE, help="The table that was searched with.  [default: the one in lut/ of the run]")
 @click.option("--baseline", type=_FILE, help="An earlier benchmark.json to compare with.  [default: none]")
 @json_option
 def command(run: Path | None, lut: Path | None, baseline: Path | None, as_json: bool, **files: Path | None) -> None:
@@ -35,7 +35,8 @@ def command(run: Path | None, lut: Path | None, baseline: Path | None, as_json: 
 
     \b
     Example:
-      ofa-hw report --run runs/demo --html report.html
+      ofa-hw report --run runs/demo
+      ofa-hw report --run runs/mine --lut lut/host.csv --html report.html
     """
     from ofa_hw.report import ReportFiles, write_report
     from ofa_hw.report.benchmark import benchmark_of

@@ -34,6 +34,7 @@ def report_html(results: RunResults, comparison: Section | None = None) -> str:
         missing=results.missing,
         provenance=provenance_of(results),
         version=__version__,
+        nbsp="\u00a0",
         zip=zip,
         style=Markup(_style()),
         data=Markup(_json_in_page(_page_data(results, sections))),

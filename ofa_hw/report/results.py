@@ -196,16 +196,14 @@ def _read_predictor_facts(run: RunFolder) -> Mapping[str, Any]:
 
 
 def _missing(results: RunResults) -> tuple[Missing, ...]:
+    run = f"--run {results.path}"
     makers = {
-        "training": (results.phases, "train"),
-        "evaluated subnets": (results.samples, "sample"),
-        "accuracy predictor": (results.predictor, "fit"),
-        "front": (results.front, "search"),
-        "verified networks": (results.verified, "verify"),
-        "whole networks beside the table": (results.whole_nets, "verify"),
+        "training": (results.phases, f"ofa-hw train {run}"),
+        "evaluated subnets": (results.samples, f"ofa-hw sample {run}"),
+        "accuracy predictor": (results.predictor, f"ofa-hw fit {run}"),
+        "front": (results.front, f"ofa-hw search {run} --lut lut/host.csv"),
+        "verified networks": (results.verified, f"ofa-hw verify {run} --lut lut/host.csv"),
+        "whole networks beside the table": (results.whole_nets, f"ofa-hw verify {run} --lut lut/host.csv"),
+        "latency table": (results.lut.measurements if results.lut else (), f"ofa-hw report {run} --lut lut/host.csv"),
     }
-    return tuple(
-        Missing(what=what, command=f"ofa-hw {command} --run {results.path}")
-        for what, (table, command) in makers.items()
-        if len(table) == 0
-    )
+    return tuple(Missing(what=what, command=command) for what, (table, command) in makers.items() if len(table) == 0)

@@ -59,7 +59,7 @@ def write_report(
     """Write every form of the report of `run` and return what it tells.
 
     `baseline` is an earlier benchmark.json to compare with; `lut` the table that places sampled subnets on the axis of
-    latency, None the one that the search used.
+    latency, None the one in the run's own folder lut/, where there is one alone.
 
     Raises:
         RunError: the run holds nothing to draw, a file of it is damaged, or the baseline cannot be compared with it.
@@ -75,7 +75,7 @@ def write_report(
 
     files = files or ReportFiles.of(run)
     progress("report", 0, 4)
-    results = read_results(run, lut=lut)
+    results = read_results(run, lut=lut or _own_table(run))
     comparison = baseline_section(results, read_baseline(baseline, results)) if baseline else None
     progress("report", 1, 4)
     picture = report_png(results)
@@ -90,3 +90,8 @@ def write_report(
         write_figures(results, files.figures)
     progress("report", 4, 4)
     return results
+
+
+def _own_table(run: RunFolder) -> Path | None:
+    tables = list((run.path / "lut").glob("*.csv"))
+    return tables[0] if len(tables) == 1 else None

@@ -21,6 +21,8 @@ from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
 from ofa_hw.run import RunFolder
 from ofa_hw.space import get_space
+from tests.lut.example import table
+from tests.report.synthetic_run import make_synthetic_run
 
 HOSTILE = '<img src=x onerror="alert(1)"></script><b>&|`*'
 
@@ -104,6 +106,15 @@ def test_each_figure_is_written_as_svg_and_png_with_its_legend(synthetic_results
     assert "var(--" not in front
     with Image.open(tmp_path / "figures" / "blocks.png") as picture:
         assert picture.width > 1000
+
+
+def test_the_table_in_the_run_is_the_one_that_is_used(tmp_path):
+    run = make_synthetic_run(tmp_path / "run", num_samples=10)
+    (run.path / "lut").mkdir()
+    table().write(run.path / "lut" / "host.csv")
+    assert write_report(run).lut.device == "example"
+    table().write(run.path / "lut" / "other.csv")
+    assert write_report(run).lut is None
 
 
 def test_a_run_that_holds_nothing_says_how_to_begin_and_leaves_no_file(tmp_path):

@@ -69,8 +69,8 @@ def _front_description(results: RunResults) -> str:
 
 def _verified_table(results: RunResults) -> Table:
     titles = (
-        "network", "top-1, predicted", "top-1, validation", "top-1, test, as extracted", "top-1, test, fine-tuned",
-        "gain, points", "latency predicted, ms", "latency measured, ms", "measured against predicted", "architecture",
+        "network", "top-1 predicted", "validation images", "test images", "test, fine-tuned", "gain, points",
+        "latency predicted, ms", "latency measured, ms", "measured − predicted", "architecture",
     )  # fmt: skip
     rows = tuple(
         Row(
@@ -95,7 +95,7 @@ def _verified_table(results: RunResults) -> Table:
 
 
 def _front_table(results: RunResults) -> Table:
-    titles = ("network", "top-1, predicted", "latency predicted, ms", "architecture")
+    titles = ("network", "top-1 predicted", "latency predicted, ms", "architecture")
     rows = tuple(
         Row(
             cells=(
