@@ -194,8 +194,9 @@ def sum_block_costs(
     resolutions = genes[:, 0]
     kernels, ratios = genes[:, space.first_position_gene :: 2], genes[:, space.first_position_gene + 1 :: 2]
     chosen = elastic[resolutions[:, None], np.arange(elastic.shape[1]), kernels, ratios]
-    sums: npt.NDArray[np.float64] = np.where(space.active_positions(genes), chosen, 0.0).sum(axis=1)
-    return sums + static[resolutions]
+    active = np.where(space.active_positions(genes), chosen, 0.0)
+    totals: npt.NDArray[np.float64] = static[resolutions] + active.sum(axis=1)
+    return totals
 
 
 def unique_block_specs(space: SearchSpace, resolutions: tuple[int, ...] | None = None) -> tuple[BlockSpec, ...]:
