@@ -11,7 +11,7 @@ import tomli_w
 
 from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.files import write_text
-from ofa_hw.space import SearchSpace
+from ofa_hw.space import SearchSpace, get_space
 
 RUNS_FOLDER = Path("runs")
 
@@ -125,3 +125,15 @@ class RunFolder:
     def exported_path(self) -> Path:
         """The folder of exported networks."""
         return self.path / "exported"
+
+
+def find_space(name: str) -> SearchSpace:
+    """Return the space of this name, of the TOML file, or of the run folder at this path (its classes are the images').
+
+    Raises:
+        InvalidInputError: there is no such space; the message lists the names.
+        RunError: the run's config.toml is damaged.
+    """
+    if (Path(name) / "config.toml").is_file():
+        return RunFolder.open(name).space
+    return get_space(name)

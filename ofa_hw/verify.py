@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig, SearchSpace
 from ofa_hw.training.checkpoint import read_weights, save_weights
+from ofa_hw.training.cpu import one_core_pool
 from ofa_hw.training.evaluate import SubnetJudge, corner_archs, predict_logits, score_logits
 from ofa_hw.training.finetune import FinetuneConfig, finetune
 from ofa_hw.training.runs import Images, load_supernet, open_images, training_config
@@ -224,9 +224,7 @@ class _Bench:
 
     def prepare(self, archs: Sequence[ArchConfig], progress: ProgressCallback) -> list[_PreparedNet]:
         """Return each of `archs` made ready; `num_workers` threads of one core each share the work."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        pool = ThreadPoolExecutor(self.num_workers, initializer=torch.set_num_threads, initargs=(1,))
+        pool = one_core_pool(self.num_workers)
         nets = []
         try:
             for net in pool.map(self.prepare_one, archs):
@@ -234,7 +232,6 @@ class _Bench:
                 progress("fine-tune and export", len(nets), len(archs))
         finally:
             pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(before)
         return nets
 
     def prepare_one(self, arch: ArchConfig) -> _PreparedNet:

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from ofa_hw.errors import RunError
-from ofa_hw.run import RunFolder
+from ofa_hw.errors import InvalidInputError, RunError
+from ofa_hw.run import RunFolder, find_space
 from ofa_hw.space import get_space, list_spaces
 
 
@@ -52,3 +52,13 @@ def test_what_a_command_needs_is_asked_for_by_the_command_that_makes_it(tmp_path
     with pytest.raises(RunError, match=r"pareto\.csv is missing; make it with `ofa-hw search"):
         run.require(run.front_path, "ofa-hw search")
     assert run.require(run.config_path, "ofa-hw train") == run.config_path
+
+
+def test_a_space_is_found_by_name_and_by_run(tmp_path):
+    named = get_space("fashion")
+    of_run = dataclasses.replace(named, num_classes=3)
+    RunFolder.create(tmp_path / "mine", {"space": of_run.to_dict()})
+    assert find_space("fashion") == named
+    assert find_space(str(tmp_path / "mine")) == of_run
+    with pytest.raises(InvalidInputError, match="no space 'nothing'"):
+        find_space("nothing")

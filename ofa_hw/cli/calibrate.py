@@ -51,10 +51,10 @@ def command(
     from ofa_hw.lut import LatencyTable, calibrate_table, draw_networks
     from ofa_hw.plugins import find_device, get_profiler
     from ofa_hw.profiling import Workload, measure_networks, plan_for
-    from ofa_hw.space import get_space
+    from ofa_hw.run import find_space
 
     table = LatencyTable.read(path)
-    space = get_space(space_name or table.space)
+    space = find_space(space_name or table.space)
     device = dataclasses.replace(
         find_device(table.device),
         runtime=table.conditions.runtime,

@@ -27,7 +27,9 @@ class Sizes(click.ParamType[tuple[int, ...]]):
 
 @click.command()
 @click.option("--device", "device_name", default="host", show_default=True, help="A device of `ofa-hw devices`.")
-@click.option("--space", "space_name", default="fashion", show_default=True, help="A space of `ofa-hw space show`.")
+@click.option(
+    "--space", "space_name", default="fashion", show_default=True, help="A space by name, a .toml file, or a run."
+)
 @click.option("--resolutions", type=Sizes(), help="Input sizes, such as 128,160.  [default: all of the space]")
 @click.option("--runtime", help="Another runtime than the device's own.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The table.  [default: lut/DEVICE.csv]")
@@ -81,7 +83,7 @@ def command(
     from ofa_hw.lut import LatencyTable
     from ofa_hw.plugins import find_device, get_profiler
     from ofa_hw.profiling import measure, plan_for
-    from ofa_hw.space import get_space
+    from ofa_hw.run import find_space
 
     device = find_device(device_name)
     changes: dict[str, Any] = {
@@ -92,7 +94,7 @@ def command(
         "batch_size": batch_size,
     }
     device = dataclasses.replace(device, **{key: value for key, value in changes.items() if value is not None})
-    space = get_space(space_name)
+    space = find_space(space_name)
     out = out or Path("lut") / f"{device.name}.csv"
     journal = out.with_name(f"{out.name}.journal")
     profiler = get_profiler(device.runtime, device)
@@ -107,7 +109,7 @@ def command(
             progress=progress,
             seed=seed,
         )
-    table = LatencyTable(space=space_name, measurements=run.blocks, notes=run.notes)
+    table = LatencyTable(space=space.name, measurements=run.blocks, notes=run.notes)
     table.write(out)
     journal.unlink()
     for warning in run.warnings():
@@ -116,4 +118,4 @@ def command(
     if as_json:
         print_json(facts)
     else:
-        print_facts(facts.items(), title=f"{space_name} on {device.name}")
+        print_facts(facts.items(), title=f"{space.name} on {device.name}")

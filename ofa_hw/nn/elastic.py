@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa_hw.blocks import BlockSpec
+from ofa_hw.nn.batch_norm import make_norms_elastic
 from ofa_hw.nn.depthwise import depthwise_conv
 from ofa_hw.nn.layers import SqueezeExcite
 from ofa_hw.nn.mbconv import InvertedResidual
@@ -24,6 +25,7 @@ class ElasticInvertedResidual(InvertedResidual):
     def __init__(self, spec: BlockSpec, *, kernel_sizes: tuple[int, ...]) -> None:
         """Make the block whose largest form is `spec`; `kernel_sizes` rise and end with the kernel size of `spec`."""
         super().__init__(spec)
+        make_norms_elastic(self)
         self.stride = spec.stride
         self.max_kernel_size = spec.kernel_size
         self.kernel_steps = tuple(itertools.pairwise(reversed(kernel_sizes)))
@@ -34,12 +36,12 @@ class ElasticInvertedResidual(InvertedResidual):
         """Return what the static block `spec` with this block's weights returns."""
         mid = spec.mid_channels
         y_BCHW = F.conv2d(x_BCHW, self.conv_pw.weight[:mid])
-        y_BCHW = self.act(batch_norm(y_BCHW, self.bn_pw))
+        y_BCHW = self.act(self.bn_pw(y_BCHW))
         weight_C1KK = self.depthwise_weight(mid, spec.kernel_size)
-        y_BCHW = self.act(batch_norm(depthwise_conv(y_BCHW, weight_C1KK, self.stride), self.bn_dw))
+        y_BCHW = self.act(self.bn_dw(depthwise_conv(y_BCHW, weight_C1KK, self.stride)))
         if spec.use_se:
             y_BCHW = self._squeeze_excite(y_BCHW, spec)
-        y_BCHW = batch_norm(F.conv2d(y_BCHW, self.conv_pwl.weight[:, :mid]), self.bn_pwl)
+        y_BCHW = self.bn_pwl(F.conv2d(y_BCHW, self.conv_pwl.weight[:, :mid]))
         return x_BCHW + y_BCHW if self.has_skip else y_BCHW
 
     def depthwise_weight(self, channels: int, kernel_size: int) -> Tensor:
@@ -107,23 +109,6 @@ class ElasticInvertedResidual(InvertedResidual):
         y_BCHW = F.relu(F.conv2d(y_BCHW, reduce.weight[:hidden, :mid], reduce.bias[:hidden]), inplace=True)
         y_BCHW = F.conv2d(y_BCHW, expand.weight[:mid, :hidden], expand.bias[:mid])
         return x_BCHW * F.hardsigmoid(y_BCHW)
-
-
-def batch_norm(x_BCHW: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """Return `norm` applied with its first channels; in training their running statistics move, in place."""
-    channels = x_BCHW.shape[1]
-    if norm.training:
-        norm.num_batches_tracked.add_(1)
-    return F.batch_norm(
-        x_BCHW,
-        norm.running_mean[:channels],
-        norm.running_var[:channels],
-        norm.weight[:channels],
-        norm.bias[:channels],
-        norm.training,
-        norm.momentum,
-        norm.eps,
-    )
 
 
 def _channel_tensors(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ofa_hw.blocks import BlockSpec, block_specs
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.nn.batch_norm import make_norms_elastic
 from ofa_hw.nn.elastic import ElasticInvertedResidual
 from ofa_hw.nn.layers import init_weights
 from ofa_hw.nn.mbconv import build_block
@@ -47,7 +48,9 @@ class Supernet(nn.Module):
         init_weights(self, generator=generator)
 
     def _static(self, spec: BlockSpec) -> nn.Module:
-        return build_block(spec, bn_eps=self.space.bn_eps, bn_momentum=self.space.bn_momentum)
+        block = build_block(spec)
+        make_norms_elastic(block)
+        return block
 
     def chain(self, arch: ArchConfig) -> Iterator[tuple[nn.Module, BlockSpec]]:
         """Yield the modules that `arch` passes through, each with the block that it acts as."""

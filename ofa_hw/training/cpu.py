@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -27,6 +28,22 @@ def prepare_cpu(threads: int | None = None) -> int:
             libc.mallopt(_M_MMAP_THRESHOLD, _ONE_GIB)
             libc.mallopt(_M_TRIM_THRESHOLD, _ONE_GIB)
     return threads
+
+
+def one_core_pool(num_workers: int) -> ThreadPoolExecutor:
+    """Return `num_workers` threads in which torch computes on one core each.
+
+    Whole networks side by side keep small cores busier than all cores on one layer, do not wait for each other at
+    every layer where something else is running, and give the same figures whatever their number.
+    """
+    import torch
+
+    pool = ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
+    # oneDNN's threads belong to a thread, MKL's to the process: they are set here once, not at the first task.
+    threads = torch.get_num_threads()
+    list(pool.map(abs, range(num_workers)))
+    torch.set_num_threads(threads)
+    return pool
 
 
 def available_cores() -> int:

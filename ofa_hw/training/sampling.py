@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 
 from ofa_hw.errors import RunError
 from ofa_hw.files import sha256_of
@@ -14,6 +12,7 @@ from ofa_hw.predictor.samples import EvaluatedArch, append_sample, read_samples
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig, SearchSpace
+from ofa_hw.training.cpu import one_core_pool
 from ofa_hw.training.evaluate import SubnetJudge
 from ofa_hw.training.runs import load_supernet, open_images, training_config
 
@@ -69,11 +68,8 @@ def evaluate_all(judge: SubnetJudge, archs: Iterable[ArchConfig], *, num_workers
 
     One core for each subnet is faster than all cores for one, and gives the same figures whatever their number.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
+    pool = one_core_pool(num_workers)
     try:
         yield from pool.map(judge.judge, archs)
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from ofa_hw.errors import RunError
 from ofa_hw.files import append_jsonl, read_jsonl, write_jsonl
 from ofa_hw.nn import Supernet
+from ofa_hw.nn.batch_norm import statistics_held
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
@@ -23,12 +26,15 @@ from ofa_hw.space import ArchConfig
 from ofa_hw.training.batches import ImageBatches, epoch_order
 from ofa_hw.training.checkpoint import Checkpoint, Position, read_last_checkpoint, save_weights, write_checkpoint
 from ofa_hw.training.config import TrainingConfig
+from ofa_hw.training.cpu import one_core_pool
 from ofa_hw.training.evaluate import SubnetJudge, corner_archs
 from ofa_hw.training.schedule import Phase
 
 logger = logging.getLogger(__name__)
 
 ROWS_EVERY = 50
+
+Gradients = tuple[Tensor | None, ...]
 
 
 class Trainer:
@@ -44,7 +50,9 @@ class Trainer:
         self.train_images, self.val_images = train, val
         self.teacher: nn.Module | None = None
         self.position = Position()
+        self._parameters = list(self.net.parameters())
         self.optimizer = self._make_optimizer()
+        self._pool = one_core_pool(torch.get_num_threads())
         self._began = time.monotonic()
 
     # ------------------------------------------------------------------------------------------------- running
@@ -55,8 +63,9 @@ class Trainer:
         Raises:
             RunError: the loss is no longer finite.
         """
-        while self.position.phase < len(self.config.phases):
-            self._train_phase(self.config.phases[self.position.phase], progress)
+        with self._pool:
+            while self.position.phase < len(self.config.phases):
+                self._train_phase(self.config.phases[self.position.phase], progress)
         save_weights(self.run.supernet_path, self.net.state_dict(), {"config": self.config.digest})
 
     def resume(self) -> bool:
@@ -106,27 +115,39 @@ class Trainer:
     def _step(
         self, phase: Phase, archs: list[ArchConfig], indices: Tensor, learning_rate: float, rng: np.random.Generator
     ) -> Tensor:
-        """Take one step of the optimiser: the gradients of the subnets on one batch, summed."""
+        """Take one step of the optimiser: the gradients of the subnets on one batch, summed; return their mean loss."""
         x_BCHW = self.train_images.augmented(
             indices, archs[0].resolution, rng, max_shift=self.config.max_shift, flip=self.config.flip
         )
         labels = self.train_images.labels[indices]
         soft_labels = self._soft_labels(x_BCHW) if phase.distill_weight else None
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros(())
-        for arch in archs:
-            logits = self.net(x_BCHW, arch)
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-            if soft_labels is not None:
-                loss = loss + phase.distill_weight * F.cross_entropy(logits, soft_labels)
-            loss.backward()
-            total += loss.detach() / len(archs)
+
+        def learn(place: int) -> tuple[Tensor, Gradients]:
+            # The first subnet alone moves running statistics: they are re-estimated wherever they are used.
+            with statistics_held(place > 0):
+                return self._gradients(archs[place], x_BCHW, labels, soft_labels, phase.distill_weight)
+
+        places = range(len(archs))
+        learnt = list(self._pool.map(learn, places)) if len(archs) > 1 else [learn(0)]
+        for parameter, *parts in zip(self._parameters, *(gradients for _, gradients in learnt), strict=True):
+            present = [part for part in parts if part is not None]
+            parameter.grad = functools.reduce(torch.add, present) if present else None
         if self.config.max_grad_norm:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.config.max_grad_norm * len(archs))
+            nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm * len(archs))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
-        return total
+        return torch.stack([loss for loss, _ in learnt]).mean()
+
+    def _gradients(
+        self, arch: ArchConfig, x_BCHW: Tensor, labels: Tensor, soft_labels: Tensor | None, distill_weight: float
+    ) -> tuple[Tensor, Gradients]:
+        """Return the loss of one subnet and its gradient for every parameter, None where it has no part in it."""
+        logits = self.net(x_BCHW, arch)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        if soft_labels is not None:
+            loss = loss + distill_weight * F.cross_entropy(logits, soft_labels)
+        return loss.detach(), torch.autograd.grad(loss, self._parameters, allow_unused=True)
 
     def _batch_indices(self, step: int) -> Tensor:
         batch_size = min(self.config.batch_size, len(self.train_images))
@@ -135,10 +156,9 @@ class Trainer:
         order = epoch_order(len(self.train_images), (self.config.seed, self.position.phase, epoch))
         return torch.from_numpy(order[place * batch_size : (place + 1) * batch_size])
 
-    @torch.no_grad()
     def _soft_labels(self, x_BCHW: Tensor) -> Tensor:
         assert self.teacher is not None, "a phase that distils comes after the largest network was trained"
-        return self.teacher(x_BCHW).softmax(1)
+        return torch.cat(list(self._pool.map(_without_gradients(self.teacher), x_BCHW.chunk(2)))).softmax(1)
 
     # -------------------------------------------------------------------------------------------- phase borders
 
@@ -244,3 +264,11 @@ def make_optimizer(net: nn.Module, *, learning_rate: float, momentum: float, wei
         momentum=momentum,
         nesterov=momentum > 0,
     )
+
+
+def _without_gradients(net: nn.Module) -> Callable[[Tensor], Tensor]:
+    @torch.no_grad()
+    def run(x_BCHW: Tensor) -> Tensor:
+        return net(x_BCHW)
+
+    return run

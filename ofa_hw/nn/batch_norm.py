@@ -1,0 +1,46 @@
+"""Batch norm of a supernet: sliced to the channels that come, its running statistics moved by one subnet at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_moves_statistics = contextvars.ContextVar("moves_statistics", default=True)
+
+
+class ElasticBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that acts with its first channels on an input that has fewer; in training their statistics move."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return the normalised input, of the same shape."""
+        channels = x_BCHW.shape[1]
+        scale, shift = self.weight[:channels], self.bias[:channels]
+        if not self.training:
+            mean, var = self.running_mean[:channels], self.running_var[:channels]
+            return F.batch_norm(x_BCHW, mean, var, scale, shift, False, 0.0, self.eps)
+        if not _moves_statistics.get():
+            return F.batch_norm(x_BCHW, None, None, scale, shift, True, 0.0, self.eps)
+        self.num_batches_tracked.add_(1)
+        mean, var = self.running_mean[:channels], self.running_var[:channels]
+        return F.batch_norm(x_BCHW, mean, var, scale, shift, True, self.momentum, self.eps)
+
+
+@contextlib.contextmanager
+def statistics_held(hold: bool = True) -> Iterator[None]:
+    """Keep running statistics as they are in this thread, where `hold`: two subnets must not move them at once."""
+    token = _moves_statistics.set(not hold)
+    try:
+        yield
+    finally:
+        _moves_statistics.reset(token)
+
+
+def make_norms_elastic(block: nn.Module) -> None:
+    """Replace the batch norms among the children of `block` by elastic ones, as new."""
+    for name, child in block.named_children():
+        if type(child) is nn.BatchNorm2d:
+            setattr(block, name, ElasticBatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum))
