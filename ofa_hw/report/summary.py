@@ -48,14 +48,14 @@ def tiles_of(results: RunResults) -> list[Tile]:
     nets = results.verified
     if len(nets):
         gain = (nets["test_top1"] - nets["test_top1_before"]).mean()
-        error = (nets["predicted_top1"] - nets["test_top1_before"]).abs().mean()
+        errors = [(nets["predicted_top1"] - nets[name]).abs().mean() for name in ("test_top1_before", "val_top1")]
         best = nets.loc[nets["test_top1"].idxmax()]
         note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured"
         tiles.append(Tile(title="Best verified top-1", value=percent(best["test_top1"]), note=note))
         note = f"points of top-1, mean of {len(nets)} networks"
         tiles.append(Tile(title="Gain by fine-tuning", value=points(gain), note=note))
-        note = "points, against the test images, mean"
-        tiles.append(Tile(title="Error of predicted top-1", value=f"{100 * error:.1f}", note=note))
+        note = f"points on test images, {100 * errors[1]:.1f} on validation images, before fine-tuning"
+        tiles.append(Tile(title="Error of predicted top-1", value=f"{100 * errors[0]:.1f}", note=note))
     if len(results.whole_nets):
         errors = (results.whole_nets["predicted_ms"] / results.whole_nets["measured_ms"] - 1).abs()
         note = f"median of {len(errors)} whole networks, worst {percent(errors.max())}"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-MAX_POINTS = 150
+MAX_POINTS = 40
 """A line of fewer points shows them, so that a phase of a single one is seen."""
 SUBNET_SERIES = {"largest": "largest", "middle": "middle", "smallest": "smallest"}
 

@@ -42,12 +42,27 @@ def trade_off_section(results: RunResults) -> Section | None:
                 series=series,
                 description=_front_description(results),
                 draw=draw,
-                note="Bars are 95 % intervals of top-1 on the test images." if len(verified) else "",
+                note=_note_on_chance(results),
             ),
         ),
         tables=(*tables, _front_table(results)),
         has_detail=True,
     )
+
+
+def _note_on_chance(results: RunResults) -> str:
+    """Return by how much chance moves what is drawn: few images make a top-1 uncertain."""
+    told = []
+    if len(results.samples):
+        sample = results.samples.iloc[len(results.samples) // 2]
+        low, high = wilson_interval(sample["top1"], int(sample["num_images"]))
+        told.append(
+            f"A dot's top-1, of {int(sample['num_images']):,} validation images, is uncertain by ±{50 * (high - low):.1f} "
+            "points, so dots lie on both sides of a front that is as good."
+        )
+    if len(results.verified):
+        told.append("Bars are 95 % intervals of top-1 on the test images.")
+    return " ".join(told)
 
 
 def with_top1_interval(verified: pd.DataFrame) -> pd.DataFrame:
