@@ -57,8 +57,8 @@ def _note_on_chance(results: RunResults) -> str:
         sample = results.samples.iloc[len(results.samples) // 2]
         low, high = wilson_interval(sample["top1"], int(sample["num_images"]))
         told.append(
-            f"A dot's top-1, of {int(sample['num_images']):,} validation images, is uncertain by ±{50 * (high - low):.1f} "
-            "points, so dots lie on both sides of a front that is as good."
+            f"A dot's top-1 is of {int(sample['num_images']):,} validation images and uncertain by "
+            f"±{50 * (high - low):.1f} points: chance alone lifts many above the front."
         )
     if len(results.verified):
         told.append("Bars are 95 % intervals of top-1 on the test images.")
