@@ -7,7 +7,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ofa_hw.blocks import num_macs
 from ofa_hw.errors import RunError
 from ofa_hw.files import append_jsonl, read_jsonl, write_jsonl
 from ofa_hw.nn import Supernet
@@ -22,7 +23,7 @@ from ofa_hw.nn.batch_norm import statistics_held
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
-from ofa_hw.space import ArchConfig
+from ofa_hw.space import ArchConfig, SearchSpace
 from ofa_hw.training.batches import ImageBatches, epoch_order
 from ofa_hw.training.checkpoint import Checkpoint, Position, read_last_checkpoint, save_weights, write_checkpoint
 from ofa_hw.training.config import TrainingConfig
@@ -34,7 +35,28 @@ logger = logging.getLogger(__name__)
 
 ROWS_EVERY = 50
 
-Gradients = tuple[Tensor | None, ...]
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """What the subnets of one step learn from."""
+
+    archs: tuple[ArchConfig, ...]
+    x_BCHW: Tensor
+    labels: Tensor
+    soft_labels: Tensor | None
+
+    def largest_first(self, space: SearchSpace) -> list[int]:
+        """Return the places of the subnets from the one that takes longest."""
+        return sorted(range(len(self.archs)), key=lambda place: -num_macs(space, self.archs[place]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Lesson:
+    """The loss of one subnet and its gradient for every parameter, None where it has no part in it."""
+
+    place: int
+    loss: Tensor
+    gradients: tuple[Tensor | None, ...]
 
 
 class Trainer:
@@ -52,7 +74,8 @@ class Trainer:
         self.position = Position()
         self._parameters = list(self.net.parameters())
         self.optimizer = self._make_optimizer()
-        self._pool = one_core_pool(torch.get_num_threads())
+        self._num_threads = torch.get_num_threads()
+        self._pool = one_core_pool(self._num_threads)
         self._began = time.monotonic()
 
     # ------------------------------------------------------------------------------------------------- running
@@ -101,10 +124,23 @@ class Trainer:
             self._begin_phase(phase)
         opened = phase.open_space(self.net.space)
         self.net.train()
+        # Idle threads of one wait by spinning, and would take the cores from the other.
+        side_by_side = phase.num_subnets > 1
+        torch.set_num_threads(1 if side_by_side else self._num_threads)
+        upcoming: Future[_Batch] | None = None
         for step in range(self.position.step, num_steps):
-            rng = np.random.default_rng([self.config.seed, self.position.phase, step])
+            batch = upcoming.result() if upcoming else self._make_batch(phase, opened, step)
+            learnt = (
+                [self._pool.submit(self._learn, phase, batch, place) for place in batch.largest_first(self.net.space)]
+                if side_by_side
+                else []
+            )
+            # The teacher looks at the next batch on the core whose subnet is done first.
+            make_next = side_by_side and step + 1 < num_steps
+            upcoming = self._pool.submit(self._make_batch, phase, opened, step + 1) if make_next else None
+            lessons = [future.result() for future in learnt] or [self._learn(phase, batch, 0)]
             learning_rate = phase.learning_rate_at(step, num_steps)
-            loss = self._step(phase, phase.draw(opened, rng), self._batch_indices(step), learning_rate, rng)
+            loss = self._step(sorted(lessons, key=lambda lesson: lesson.place), learning_rate)
             if (step + 1) % ROWS_EVERY == 0 or step + 1 == num_steps:
                 self._note_step(phase, step + 1, loss.item(), learning_rate)
                 progress(f"train {phase.name}", (step + 1) * self.config.batch_size, num_steps * self.config.batch_size)
@@ -112,42 +148,18 @@ class Trainer:
                 self._move_to(phase=self.position.phase, step=step + 1)
         self._end_phase(phase, num_steps)
 
-    def _step(
-        self, phase: Phase, archs: list[ArchConfig], indices: Tensor, learning_rate: float, rng: np.random.Generator
-    ) -> Tensor:
-        """Take one step of the optimiser: the gradients of the subnets on one batch, summed; return their mean loss."""
+    def _make_batch(self, phase: Phase, opened: SearchSpace, step: int) -> _Batch:
+        """Return what a step learns from, a function of its number alone."""
+        rng = np.random.default_rng([self.config.seed, self.position.phase, step])
+        archs = phase.draw(opened, rng)
+        indices = self._batch_indices(step)
         x_BCHW = self.train_images.augmented(
             indices, archs[0].resolution, rng, max_shift=self.config.max_shift, flip=self.config.flip
         )
-        labels = self.train_images.labels[indices]
         soft_labels = self._soft_labels(x_BCHW) if phase.distill_weight else None
-
-        def learn(place: int) -> tuple[Tensor, Gradients]:
-            # The first subnet alone moves running statistics: they are re-estimated wherever they are used.
-            with statistics_held(place > 0):
-                return self._gradients(archs[place], x_BCHW, labels, soft_labels, phase.distill_weight)
-
-        places = range(len(archs))
-        learnt = list(self._pool.map(learn, places)) if len(archs) > 1 else [learn(0)]
-        for parameter, *parts in zip(self._parameters, *(gradients for _, gradients in learnt), strict=True):
-            present = [part for part in parts if part is not None]
-            parameter.grad = functools.reduce(torch.add, present) if present else None
-        if self.config.max_grad_norm:
-            nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm * len(archs))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        return torch.stack([loss for loss, _ in learnt]).mean()
-
-    def _gradients(
-        self, arch: ArchConfig, x_BCHW: Tensor, labels: Tensor, soft_labels: Tensor | None, distill_weight: float
-    ) -> tuple[Tensor, Gradients]:
-        """Return the loss of one subnet and its gradient for every parameter, None where it has no part in it."""
-        logits = self.net(x_BCHW, arch)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-        if soft_labels is not None:
-            loss = loss + distill_weight * F.cross_entropy(logits, soft_labels)
-        return loss.detach(), torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        return _Batch(
+            archs=tuple(archs), x_BCHW=x_BCHW, labels=self.train_images.labels[indices], soft_labels=soft_labels
+        )
 
     def _batch_indices(self, step: int) -> Tensor:
         batch_size = min(self.config.batch_size, len(self.train_images))
@@ -156,9 +168,33 @@ class Trainer:
         order = epoch_order(len(self.train_images), (self.config.seed, self.position.phase, epoch))
         return torch.from_numpy(order[place * batch_size : (place + 1) * batch_size])
 
+    @torch.no_grad()
     def _soft_labels(self, x_BCHW: Tensor) -> Tensor:
         assert self.teacher is not None, "a phase that distils comes after the largest network was trained"
-        return torch.cat(list(self._pool.map(_without_gradients(self.teacher), x_BCHW.chunk(2)))).softmax(1)
+        return self.teacher(x_BCHW).softmax(1)
+
+    def _learn(self, phase: Phase, batch: _Batch, place: int) -> _Lesson:
+        """Return the loss and the gradients of the subnet at `place` of the batch."""
+        # The first subnet alone moves running statistics: they are re-estimated wherever they are used.
+        with statistics_held(place > 0):
+            logits = self.net(batch.x_BCHW, batch.archs[place])
+        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing)
+        if batch.soft_labels is not None:
+            loss = loss + phase.distill_weight * F.cross_entropy(logits, batch.soft_labels)
+        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        return _Lesson(place=place, loss=loss.detach(), gradients=gradients)
+
+    def _step(self, lessons: list[_Lesson], learning_rate: float) -> Tensor:
+        """Take one step of the optimiser by the sum of the gradients; return the mean loss."""
+        for parameter, *parts in zip(self._parameters, *(lesson.gradients for lesson in lessons), strict=True):
+            present = [part for part in parts if part is not None]
+            parameter.grad = functools.reduce(torch.add, present) if present else None
+        if self.config.max_grad_norm:
+            nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm * len(lessons))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        return torch.stack([lesson.loss for lesson in lessons]).mean()
 
     # -------------------------------------------------------------------------------------------- phase borders
 
@@ -264,11 +300,3 @@ def make_optimizer(net: nn.Module, *, learning_rate: float, momentum: float, wei
         momentum=momentum,
         nesterov=momentum > 0,
     )
-
-
-def _without_gradients(net: nn.Module) -> Callable[[Tensor], Tensor]:
-    @torch.no_grad()
-    def run(x_BCHW: Tensor) -> Tensor:
-        return net(x_BCHW)
-
-    return run
