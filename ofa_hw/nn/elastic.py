@@ -56,23 +56,25 @@ class ElasticInvertedResidual(InvertedResidual):
             weight_C1KK = F.linear(centre_C1KK.reshape(channels, -1), matrix).reshape(channels, 1, smaller, smaller)
         return weight_C1KK
 
-    def state_at(self, spec: BlockSpec) -> dict[str, Tensor]:
-        """Return copies of the weights that the static block `spec` has, by its names."""
+    @torch.no_grad()
+    def weights_at(self, spec: BlockSpec) -> dict[str, Tensor]:
+        """Return copies of the weights that the static block `spec` has, by the names of its state dict."""
         mid, hidden = spec.mid_channels, spec.se_channels
-        state = {
+        slices = {
             "conv_pw.weight": self.conv_pw.weight[:mid],
             "conv_dw.weight": self.depthwise_weight(mid, spec.kernel_size),
             "conv_pwl.weight": self.conv_pwl.weight[:, :mid],
         }
         if isinstance(self.se, SqueezeExcite):
-            state["se.conv_reduce.weight"] = self.se.conv_reduce.weight[:hidden, :mid]
-            state["se.conv_reduce.bias"] = self.se.conv_reduce.bias[:hidden]
-            state["se.conv_expand.weight"] = self.se.conv_expand.weight[:mid, :hidden]
-            state["se.conv_expand.bias"] = self.se.conv_expand.bias[:mid]
+            slices["se.conv_reduce.weight"] = self.se.conv_reduce.weight[:hidden, :mid]
+            slices["se.conv_reduce.bias"] = self.se.conv_reduce.bias[:hidden]
+            slices["se.conv_expand.weight"] = self.se.conv_expand.weight[:mid, :hidden]
+            slices["se.conv_expand.bias"] = self.se.conv_expand.bias[:mid]
         for name, channels in (("bn_pw", mid), ("bn_dw", mid), ("bn_pwl", spec.out_channels)):
-            for key, tensor in getattr(self, name).state_dict().items():
-                state[f"{name}.{key}"] = tensor[:channels] if tensor.ndim else tensor
-        return {key: tensor.detach().clone(memory_format=torch.contiguous_format) for key, tensor in state.items()}
+            norm = getattr(self, name)
+            for key, tensor in itertools.chain(norm._parameters.items(), norm._buffers.items()):
+                slices[f"{name}.{key}"] = tensor[:channels] if tensor.ndim else tensor
+        return {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in slices.items()}
 
     def sort_channels(self, bounds: tuple[int, ...]) -> None:
         """Order the hidden channels, in place, by falling importance within each band of `bounds`.

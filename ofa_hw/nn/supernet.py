@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from ofa_hw.blocks import BlockSpec, block_specs
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.nn.assembly import assemble_block
 from ofa_hw.nn.batch_norm import make_norms_elastic
 from ofa_hw.nn.elastic import ElasticInvertedResidual
 from ofa_hw.nn.layers import init_weights
 from ofa_hw.nn.mbconv import build_block
 from ofa_hw.nn.published import from_published
-from ofa_hw.nn.subnet import build_subnet
 from ofa_hw.space import ArchConfig, SearchSpace, make_divisible
 
 
@@ -73,17 +73,17 @@ class Supernet(nn.Module):
 
     def extract(self, arch: ArchConfig) -> nn.Sequential:
         """Return `arch` as a network of its own with copies of the weights; in eval mode both give equal outputs."""
-        with torch.device("meta"):
-            subnet = build_subnet(self.space, arch)
-        for block, (module, spec) in zip(subnet, self.chain(arch), strict=True):
+        form = {"bn_eps": self.space.bn_eps, "bn_momentum": self.space.bn_momentum, "training": self.training}
+        blocks = []
+        for module, spec in self.chain(arch):
             if isinstance(module, ElasticInvertedResidual):
-                state = module.state_at(spec)
+                weights = module.weights_at(spec)
             else:
-                state = {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
-            block.load_state_dict(state, assign=True)
-        for parameter in subnet.parameters():
-            parameter.requires_grad_(True)
-        return subnet.train(self.training)
+                weights = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+            blocks.append(assemble_block(spec, weights, **form))
+        subnet = nn.Sequential(*blocks)
+        subnet.training = self.training  # the blocks have it already
+        return subnet
 
     def sort_channels(self, stage: int = 0) -> None:
         """Order the hidden channels of every elastic block by importance, in place, before widths open.
