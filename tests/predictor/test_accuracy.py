@@ -127,7 +127,7 @@ def test_too_few_rows_an_unknown_model_and_an_unknown_score_are_refused():
         AccuracyPredictor.fit(SPACE, archs[:9], top1[:9])
     with pytest.raises(InvalidInputError, match="mlp, gbdt, ridge or auto; came 'svm'"):
         AccuracyPredictor.fit(SPACE, archs, top1, model="svm")
-    with pytest.raises(InvalidInputError, match="mean_true_prob.*came 'loss'"):
+    with pytest.raises(InvalidInputError, match=r"mean_true_prob.*came 'loss'"):
         AccuracyPredictor.fit_samples(SPACE, samples_of(20), score="loss")
     with pytest.raises(InvalidInputError, match="one value for each of 20"):
         AccuracyPredictor.fit(SPACE, archs, top1[:5])

@@ -21,9 +21,10 @@ def tiny(num_stages=2):
     return dataclasses.replace(TINY, stages=TINY.stages[:num_stages])
 
 
-@pytest.mark.parametrize("space", [get_space("fashion"), get_space("ofa-mobilenetv3-w1.0"), get_space("ofa-proxyless-w1.3")])
+@pytest.mark.parametrize("name", ["fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3"])
 @pytest.mark.parametrize("cost", [Macs, Params])
-def test_macs_and_parameters_are_sums(space, cost):
+def test_macs_and_parameters_are_sums(name, cost):
+    space = get_space(name)
     objective = cost(space=space)
     terms = find_terms(space, objective.evaluate)
     genes = space.sample_genes(300, np.random.default_rng(5))

@@ -75,7 +75,11 @@ def test_one_objective_and_three_are_searched_too():
     rng = np.random.default_rng(0)
     weights = rng.random((8, 3, 3))
     for num in (1, 3):
-        front = nsga2((3,) * 8, lambda genes, m=num: weights[np.arange(8), genes].sum(axis=1)[:, :m], num_evaluations=800)
+
+        def evaluate(genes, num=num):
+            return weights[np.arange(8), genes].sum(axis=1)[:, :num]
+
+        front = nsga2((3,) * 8, evaluate, num_evaluations=800)
         assert front.values.shape[1] == num
         assert front.values[:, 0].min() == pytest.approx(weights[:, :, 0].min(axis=1).sum())
 
@@ -124,7 +128,8 @@ def test_the_same_seed_gives_the_same_front_whatever_the_hash_seed():
         "import numpy as np\n"
         "from ofa_hw.search import nsga2\n"
         "weights = np.random.default_rng(0).random((20, 3, 2))\n"
-        "front = nsga2((3,) * 20, lambda genes: weights[np.arange(20), genes].sum(axis=1), num_evaluations=2000, seed=5)\n"
+        "evaluate = lambda genes: weights[np.arange(20), genes].sum(axis=1)\n"
+        "front = nsga2((3,) * 20, evaluate, num_evaluations=2000, seed=5)\n"
         "print(front.genes.tolist(), front.values.tolist())"
     )
     outputs = {
