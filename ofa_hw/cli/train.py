@@ -22,6 +22,13 @@ from ofa_hw.cli.options import json_option, seed_option, threads_option
     help="Folder of images by class (train/, val/ or test/), folder of IDX files, or the built-in images.",
 )
 @click.option(
+    "--strategy",
+    type=click.Choice(("progressive-shrinking", "all-at-once", "sandwich")),
+    default="progressive-shrinking",
+    show_default=True,
+    help="In which order the choices open.",
+)
+@click.option(
     "--epochs",
     type=click.FloatRange(min=0, min_open=True),
     help="Passes over the images.  [default: 20, or what makes 360,000 images]",
@@ -41,6 +48,7 @@ def command(
     run: Path | None,
     space_name: str,
     data: str,
+    strategy: str,
     epochs: float | None,
     batch_size: int,
     learning_rate: float,
@@ -53,7 +61,8 @@ def command(
     """Train a supernet by progressive shrinking.
 
     The largest network first, then ever smaller kernels, depths and widths, taught by the largest. Interrupt it at any
-    time: --resume ends with the same weights as an unbroken run.
+    time: --resume ends with the same weights as an unbroken run. Two other strategies open all choices at once, with
+    the labels alone or by the sandwich rule.
 
     \b
     Example:
@@ -61,7 +70,7 @@ def command(
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
-    from ofa_hw.training import budget, create_run, prepare_cpu, progressive_shrinking, read_metrics, train_run
+    from ofa_hw.training import STRATEGIES, budget, create_run, prepare_cpu, read_metrics, train_run
 
     prepare_cpu(threads)
     with show_progress() as progress:
@@ -73,7 +82,7 @@ def command(
                 run or Path("runs") / space.name,
                 space=space,
                 data=data,
-                schedule=lambda num_images: progressive_shrinking(
+                schedule=lambda num_images: STRATEGIES[strategy](
                     space, num_images=budget(num_images, epochs), learning_rate=learning_rate
                 ),
                 batch_size=batch_size,

@@ -1,8 +1,9 @@
-"""From a sum of blocks to a network's latency: a + b sum + c parameters, fitted to whole networks on the device.
+"""From a sum of blocks to a network's latency: a + b sum + c parameters + d blocks, fitted to whole networks.
 
-In a loop a block's weights stay in the cache, in a network they do not: that traffic is the third term. The fit is
-weighted least squares of relative errors with a weak prior (a = 0, b = 1, c = 0), which matters only below about ten
-networks; intervals are those of the fit, widened to what the held-out networks show.
+In a loop a block's weights stay in the cache, in a network they do not: that traffic is the third term. A block on its
+own pays for one call of its runtime, a network pays once for all: that is the fourth, and it tells in networks of
+microseconds. The fit is weighted least squares of relative errors with a weak prior (a = 0, b = 1, c = 0, d = 0), which
+matters only below about ten networks; intervals are those of the fit, widened to what the held-out networks show.
 """
 
 from __future__ import annotations
@@ -21,16 +22,32 @@ Floats = npt.NDArray[np.float64]
 
 MIN_NETWORKS = 3
 _PRIOR_SCALE = 0.15
-"""How far b may be from 1, and a and c's share of a latency from 0, before networks say so."""
+"""How far b may be from 1, and the share of a, c and d in a latency from 0, before networks say so."""
 _SMALLEST_ERROR = 1e-3
+_NUM_TERMS = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What the latency of networks is told from, each (n,): the plain sum in ms, parameters, number of blocks."""
+
+    sum_ms: Floats
+    num_params: Floats
+    num_blocks: Floats
+
+    @property
+    def features(self) -> Floats:
+        """The terms of the calibration as columns, (n, 4)."""
+        return np.stack([np.ones_like(self.sum_ms), self.sum_ms, self.num_params / 1e6, self.num_blocks], axis=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figures:
     """How far `model` is off on `num_networks` held-out networks, all of them or those of a region or resolution.
 
-    `model` is plain (the sum), affine (a + b sum), full (with parameters) or macs (a + b MACs, for comparison).
-    Errors are fractions of the measured latency; `tau` is Kendall's; None where there are too few networks for it.
+    `model` is plain (the sum), affine (a + b sum), full (with parameters and blocks) or macs (a + b MACs, to compare
+    with). Errors are fractions of the measured latency; `tau` is Kendall's; None where there are too few networks for
+    it.
     """
 
     model: str
@@ -45,16 +62,17 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The correction of a table: latency = `intercept_ms` + `scale` sum + `ms_per_mparam` millions of parameters.
+    """The correction: `intercept_ms` + `scale` sum + `ms_per_mparam` Mparams + `ms_per_block` blocks.
 
-    `relative_error` is the standard deviation of relative errors; `covariance` (3 x 3, rows in order) that of the
-    three coefficients in units of it. `coverage` is the fraction of held-out networks inside their 90 % intervals,
+    `relative_error` is the standard deviation of relative errors; `covariance` (4 x 4, rows in order) that of the
+    four coefficients in units of it. `coverage` is the fraction of held-out networks inside their 90 % intervals,
     `repeatability` the mean relative difference of the same networks between processes: the floor of all errors.
     """
 
     intercept_ms: float
     scale: float
     ms_per_mparam: float
+    ms_per_block: float
     relative_error: float
     covariance: tuple[float, ...]
     num_fit: int
@@ -64,17 +82,22 @@ class Calibration:
     figures: tuple[Figures, ...]
 
     def __post_init__(self) -> None:
-        if len(self.covariance) != 9:
-            raise InvalidInputError(f"covariance must hold 3 x 3 numbers; came {len(self.covariance)}")
-        numbers = (self.intercept_ms, self.scale, self.ms_per_mparam, self.relative_error, *self.covariance)
+        if len(self.covariance) != _NUM_TERMS**2:
+            raise InvalidInputError(f"covariance must hold 4 x 4 numbers; came {len(self.covariance)}")
+        numbers = (*self._coefficients, self.relative_error, *self.covariance)
         if not np.isfinite(numbers).all():
             raise InvalidInputError(f"a calibration must be finite; came {numbers}")
 
-    def latency_ms(self, sum_ms: Floats, num_params: Floats) -> Floats:
-        """Return the corrected latencies (n,) of networks with these sums of blocks and parameters."""
-        return self.intercept_ms + self.scale * sum_ms + self.ms_per_mparam * num_params / 1e6
+    @property
+    def _coefficients(self) -> tuple[float, float, float, float]:
+        return self.intercept_ms, self.scale, self.ms_per_mparam, self.ms_per_block
 
-    def interval_ms(self, sum_ms: Floats, num_params: Floats, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
+    def latency_ms(self, sizes: Sizes) -> Floats:
+        """Return the corrected latencies (n,) of networks of these sizes."""
+        latency: Floats = sizes.features @ np.array(self._coefficients)
+        return latency
+
+    def interval_ms(self, sizes: Sizes, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
         """Return the lower and upper ends (n,) between which a measured latency lies with probability `coverage`.
 
         Raises:
@@ -84,10 +107,11 @@ class Calibration:
             raise InvalidInputError(f"coverage must be a fraction between 0 and 1; came {coverage}")
         from scipy.special import stdtrit
 
-        latency = self.latency_ms(sum_ms, num_params)
-        features = _features(sum_ms, num_params) / latency[:, None]
-        leverage = np.einsum("ni,ij,nj->n", features, np.array(self.covariance).reshape(3, 3), features)
-        quantile = stdtrit(max(self.num_fit + self.num_held_out - 3, 1), (1 + coverage) / 2)
+        latency = self.latency_ms(sizes)
+        features = sizes.features / latency[:, None]
+        covariance = np.array(self.covariance).reshape(_NUM_TERMS, _NUM_TERMS)
+        leverage = np.einsum("ni,ij,nj->n", features, covariance, features)
+        quantile = stdtrit(max(self.num_fit + self.num_held_out - _NUM_TERMS, 1), (1 + coverage) / 2)
         half = latency * self.relative_error * quantile * np.sqrt(1 + leverage)
         return latency - half, latency + half
 
@@ -97,8 +121,7 @@ class _Networks:
     """Measured networks as arrays (n,)."""
 
     measured_ms: Floats
-    sum_ms: Floats
-    num_params: Floats
+    sizes: Sizes
     num_macs: Floats
     resolutions: npt.NDArray[np.int64]
     max_kernels: npt.NDArray[np.int64]
@@ -119,7 +142,7 @@ def fit_calibration(
     if len(fit) < MIN_NETWORKS:
         raise InvalidInputError(f"a calibration needs {MIN_NETWORKS} networks or more; came {len(fit)}")
     known = _arrays(sum_of, fit)
-    features = _features(known.sum_ms, known.num_params) / known.measured_ms[:, None]
+    features = known.sizes.features / known.measured_ms[:, None]
     prior = _prior(known)
     coefficients, covariance, error = _fit_relative(features, prior)
     spreads = [network.process_spread for network in (*fit, *held_out) if network.process_spread is not None]
@@ -127,6 +150,7 @@ def fit_calibration(
         intercept_ms=float(coefficients[0]),
         scale=float(coefficients[1]),
         ms_per_mparam=float(coefficients[2]),
+        ms_per_block=float(coefficients[3]),
         relative_error=error,
         covariance=tuple(float(entry) for entry in covariance.ravel()),
         num_fit=len(fit),
@@ -140,10 +164,10 @@ def fit_calibration(
 
 def _judge(calibration: Calibration, known: _Networks, unseen: _Networks) -> Calibration:
     """Return `calibration` with its figures on unseen networks, its error pooled over both."""
-    residuals = calibration.latency_ms(unseen.sum_ms, unseen.num_params) / unseen.measured_ms - 1
-    low, high = calibration.interval_ms(unseen.sum_ms, unseen.num_params)
+    residuals = calibration.latency_ms(unseen.sizes) / unseen.measured_ms - 1
+    low, high = calibration.interval_ms(unseen.sizes)
     inside = (low <= unseen.measured_ms) & (unseen.measured_ms <= high)
-    num_free = max(calibration.num_fit - 3, 1)
+    num_free = max(calibration.num_fit - _NUM_TERMS, 1)
     squares = num_free * calibration.relative_error**2 + float((residuals**2).sum())
     return dataclasses.replace(
         calibration,
@@ -154,12 +178,12 @@ def _judge(calibration: Calibration, known: _Networks, unseen: _Networks) -> Cal
 
 
 def _fit_relative(features: Floats, prior: Floats) -> tuple[Floats, Floats, float]:
-    """Return the coefficients (3,), their covariance (3, 3) in units of the error, and the relative error.
+    """Return the coefficients (4,), their covariance (4, 4) in units of the error, and the relative error.
 
-    `features` (n, 3) are divided by the measured latency, so that all targets are 1. `prior` (3,) holds standard
-    deviations around (0, 1, 0); how much it weighs depends on the error, which is found by iteration.
+    `features` (n, 4) are divided by the measured latency, so that all targets are 1. `prior` (4,) holds standard
+    deviations around (0, 1, 0, 0); how much it weighs depends on the error, which is found by iteration.
     """
-    center = np.array([0.0, 1.0, 0.0])
+    center = np.array([0.0, 1.0, 0.0, 0.0])
     error = 0.01
     for _ in range(20):
         precision = np.diag((error / prior) ** 2)
@@ -173,19 +197,19 @@ def _fit_relative(features: Floats, prior: Floats) -> tuple[Floats, Floats, floa
 
 def _prior(known: _Networks) -> Floats:
     latency = float(np.median(known.measured_ms))
-    mparams = float(np.median(known.num_params)) / 1e6
-    return _PRIOR_SCALE * np.array([latency, 1.0, latency / max(mparams, 1e-9)])
-
-
-def _features(sum_ms: Floats, num_params: Floats) -> Floats:
-    return np.stack([np.ones_like(sum_ms), sum_ms, num_params / 1e6], axis=1)
+    mparams = float(np.median(known.sizes.num_params)) / 1e6
+    blocks = float(np.median(known.sizes.num_blocks))
+    return _PRIOR_SCALE * np.array([latency, 1.0, latency / max(mparams, 1e-9), latency / blocks])
 
 
 def _arrays(sum_of: Callable[[NetworkMeasurement], float], networks: Sequence[NetworkMeasurement]) -> _Networks:
     return _Networks(
         measured_ms=np.array([network.median_ms for network in networks], np.float64),
-        sum_ms=np.array([sum_of(network) for network in networks], np.float64),
-        num_params=np.array([sum(block_params(spec) for spec in network.specs) for network in networks], np.float64),
+        sizes=Sizes(
+            sum_ms=np.array([sum_of(network) for network in networks], np.float64),
+            num_params=np.array([sum(map(block_params, network.specs)) for network in networks], np.float64),
+            num_blocks=np.array([len(network.specs) for network in networks], np.float64),
+        ),
         num_macs=np.array([sum(block_macs(spec) for spec in network.specs) for network in networks], np.float64),
         resolutions=np.array([network.specs[0].input_size for network in networks], np.int64),
         max_kernels=np.array([max(spec.kernel_size for spec in network.specs) for network in networks], np.int64),
@@ -194,12 +218,12 @@ def _arrays(sum_of: Callable[[NetworkMeasurement], float], networks: Sequence[Ne
 
 def _figures(calibration: Calibration, known: _Networks, unseen: _Networks) -> tuple[Figures, ...]:
     predicted = {
-        "plain": unseen.sum_ms,
-        "affine": _line(known.sum_ms, known.measured_ms)(unseen.sum_ms),
-        "full": calibration.latency_ms(unseen.sum_ms, unseen.num_params),
+        "plain": unseen.sizes.sum_ms,
+        "affine": _line(known.sizes.sum_ms, known.measured_ms)(unseen.sizes.sum_ms),
+        "full": calibration.latency_ms(unseen.sizes),
         "macs": _line(known.num_macs, known.measured_ms)(unseen.num_macs),
     }
-    regions = {"all": np.ones(len(unseen.sum_ms), bool)}
+    regions = {"all": np.ones(len(unseen.measured_ms), bool)}
     largest = int(unseen.max_kernels.max())
     if len(set(unseen.max_kernels.tolist())) > 1:
         regions[f"with k{largest}"] = unseen.max_kernels == largest

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ofa_hw.blocks import BlockSpec, block_costs, block_params, block_specs, sum_block_costs
 from ofa_hw.errors import TableError
-from ofa_hw.lut.calibration import Calibration, fit_calibration
+from ofa_hw.lut.calibration import Calibration, Sizes, fit_calibration
 from ofa_hw.profiling.measurement import Measurement, NetworkMeasurement, RunConditions
 from ofa_hw.space import Genes, SearchSpace
 
@@ -122,7 +122,7 @@ class LatencyTable:
         sums = self.sum_ms(space, genes)
         if self.calibration is None:
             return sums
-        return self.calibration.latency_ms(sums, sum_block_costs(space, genes, self._costs(space)[1]))
+        return self.calibration.latency_ms(self._sizes(space, genes, sums))
 
     def interval_ms(self, space: SearchSpace, genes: Genes, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
         """Return the ends (n,), (n,) between which measured latencies lie with probability `coverage`.
@@ -135,8 +135,15 @@ class LatencyTable:
                 f"{self.title}: intervals need a calibrated table; run `ofa-hw calibrate --lut {self._path_or_name}`"
             )
         sums = self.sum_ms(space, genes)
-        return self.calibration.interval_ms(
-            sums, sum_block_costs(space, genes, self._costs(space)[1]), coverage=coverage
+        return self.calibration.interval_ms(self._sizes(space, genes, sums), coverage=coverage)
+
+    def _sizes(self, space: SearchSpace, genes: Genes, sums: Floats) -> Sizes:
+        num_elastic = space.active_positions(genes).sum(axis=1)
+        num_static = len(block_specs(space, space.smallest)) - sum(space.smallest.depths)
+        return Sizes(
+            sum_ms=sums,
+            num_params=sum_block_costs(space, genes, self._costs(space)[1]),
+            num_blocks=(num_static + num_elastic).astype(np.float64),
         )
 
     def sum_of(self, network: NetworkMeasurement) -> float:

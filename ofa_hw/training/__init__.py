@@ -5,12 +5,14 @@ from ofa_hw.training.cpu import prepare_cpu
 from ofa_hw.training.finetune import FinetuneConfig, finetune
 from ofa_hw.training.runs import create_run, load_supernet, open_images, read_metrics, train_run
 from ofa_hw.training.sampling import sample_run
-from ofa_hw.training.schedule import Phase, budget, progressive_shrinking
+from ofa_hw.training.schedule import STRATEGIES, Phase, all_at_once, budget, progressive_shrinking
 
 __all__ = [
+    "STRATEGIES",
     "FinetuneConfig",
     "Phase",
     "TrainingConfig",
+    "all_at_once",
     "budget",
     "create_run",
     "finetune",

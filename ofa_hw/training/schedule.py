@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,10 @@ class Phase:
     resolution and `num_subnets` open architectures, whose gradients are summed; `num_spread` of them are spread evenly
     from the smallest to the largest, the others are uniform. `num_images` are drawn in all, each counted once a
     step. `sort_stage` is given to `Supernet.sort_channels` before the first step (None: not sorted). `distill_weight`
-    is the weight of the soft cross-entropy against the largest network, beside the labels' own.
+    is the weight of the soft cross-entropy against the largest network as it was trained first, beside the labels' own.
+
+    With `in_place` the first subnet of a step is the largest and the second the smallest open one, and the largest
+    teaches the others, which then see no labels (the sandwich rule, arXiv 2003.11142, section 3).
 
     Raises:
         InvalidInputError: a value is outside its range.
@@ -38,6 +42,7 @@ class Phase:
     warmup_fraction: float = 0.0
     sort_stage: int | None = None
     distill_weight: float = 0.0
+    in_place: bool = False
 
     def __post_init__(self) -> None:
         for field in ("num_images", "num_kernel_sizes", "num_depths", "num_expand_ratios", "num_subnets"):
@@ -46,6 +51,10 @@ class Phase:
         if not 0 <= self.num_spread <= self.num_subnets:
             raise InvalidInputError(
                 f"phase {self.name!r}: num_spread must be 0 to {self.num_subnets}; came {self.num_spread}"
+            )
+        if self.in_place and (self.num_subnets < 2 or self.distill_weight):
+            raise InvalidInputError(
+                f"phase {self.name!r}: with in_place there must be 2 subnets or more and no other teacher"
             )
         if not 0 < self.learning_rate < math.inf:
             raise InvalidInputError(f"phase {self.name!r}: learning_rate must be above 0; came {self.learning_rate}")
@@ -88,6 +97,8 @@ class Phase:
         uniform = opened.sample_genes(self.num_subnets - self.num_spread, rng)
         spread = opened.sample_spread_genes(self.num_spread, rng)
         archs = opened.decode(np.concatenate([uniform, spread]))
+        if self.in_place:
+            archs[:2] = [opened.largest, opened.smallest]
         return [dataclasses.replace(arch, resolution=resolution) for arch in archs]
 
 
@@ -156,8 +167,42 @@ def progressive_shrinking(
             warmup_fraction=0.02,
             sort_stage=choices["num_expand_ratios"] - 2 if name.startswith("width") else None,
             distill_weight=distill_weight,
-            **choices,
+            num_kernel_sizes=choices["num_kernel_sizes"],
+            num_depths=choices["num_depths"],
+            num_expand_ratios=choices["num_expand_ratios"],
         )
         for index, ((name, choices), share) in enumerate(zip(steps, shares, strict=True))
     ]
     return (largest, *later)
+
+
+def all_at_once(
+    space: SearchSpace, *, num_images: int, learning_rate: float = 0.3, in_place: bool = False
+) -> tuple[Phase, ...]:
+    """Return a single phase in which every choice is open from the start.
+
+    With `in_place` it is the sandwich rule: largest, smallest and two others in each step, taught by the largest; else
+    two subnets in each step learn from the labels alone, as they do in the last phase of progressive shrinking.
+    """
+    return (
+        Phase(
+            name="sandwich" if in_place else "all-at-once",
+            num_images=num_images,
+            learning_rate=learning_rate,
+            num_kernel_sizes=len(space.kernel_sizes),
+            num_depths=max(len(space.stage_depths(stage)) for stage in range(len(space.stages))),
+            num_expand_ratios=len(space.expand_ratios),
+            num_subnets=4 if in_place else 2,
+            num_spread=1,
+            warmup_fraction=0.05,
+            in_place=in_place,
+        ),
+    )
+
+
+STRATEGIES: dict[str, Callable[..., tuple[Phase, ...]]] = {
+    "progressive-shrinking": progressive_shrinking,
+    "all-at-once": all_at_once,
+    "sandwich": functools.partial(all_at_once, in_place=True),
+}
+"""What `ofa-hw train --strategy` offers: (space, num_images=, learning_rate=) to phases."""

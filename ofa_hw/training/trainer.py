@@ -52,9 +52,10 @@ class _Batch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Lesson:
-    """The loss of one subnet and its gradient for every parameter, None where it has no part in it."""
+    """The logits and loss of one subnet, and its gradient for every parameter, None where it has no part in it."""
 
     place: int
+    logits: Tensor
     loss: Tensor
     gradients: tuple[Tensor | None, ...]
 
@@ -130,15 +131,15 @@ class Trainer:
         upcoming: Future[_Batch] | None = None
         for step in range(self.position.step, num_steps):
             batch = upcoming.result() if upcoming else self._make_batch(phase, opened, step)
-            learnt = (
-                [self._pool.submit(self._learn, phase, batch, place) for place in batch.largest_first(self.net.space)]
-                if side_by_side
-                else []
-            )
+            lessons, places = [], batch.largest_first(self.net.space)
+            if phase.in_place or not side_by_side:
+                lessons, places = [self._learn(phase, batch, 0)], [place for place in places if place]
+                batch = dataclasses.replace(batch, soft_labels=lessons[0].logits.softmax(1)) if places else batch
+            learnt = [self._pool.submit(self._learn, phase, batch, place) for place in places]
             # The teacher looks at the next batch on the core whose subnet is done first.
             make_next = side_by_side and step + 1 < num_steps
             upcoming = self._pool.submit(self._make_batch, phase, opened, step + 1) if make_next else None
-            lessons = [future.result() for future in learnt] or [self._learn(phase, batch, 0)]
+            lessons += [future.result() for future in learnt]
             learning_rate = phase.learning_rate_at(step, num_steps)
             loss = self._step(sorted(lessons, key=lambda lesson: lesson.place), learning_rate)
             if (step + 1) % ROWS_EVERY == 0 or step + 1 == num_steps:
@@ -178,11 +179,14 @@ class Trainer:
         # The first subnet alone moves running statistics: they are re-estimated wherever they are used.
         with statistics_held(place > 0):
             logits = self.net(batch.x_BCHW, batch.archs[place])
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing)
-        if batch.soft_labels is not None:
-            loss = loss + phase.distill_weight * F.cross_entropy(logits, batch.soft_labels)
+        if phase.in_place and batch.soft_labels is not None:
+            loss = F.cross_entropy(logits, batch.soft_labels)
+        else:
+            loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing)
+            if batch.soft_labels is not None:
+                loss = loss + phase.distill_weight * F.cross_entropy(logits, batch.soft_labels)
         gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-        return _Lesson(place=place, loss=loss.detach(), gradients=gradients)
+        return _Lesson(place=place, logits=logits.detach(), loss=loss.detach(), gradients=gradients)
 
     def _step(self, lessons: list[_Lesson], learning_rate: float) -> Tensor:
         """Take one step of the optimiser by the sum of the gradients; return the mean loss."""

@@ -68,7 +68,7 @@ def test_pandas_reads_it(path):
         ("mbconv", "mbconf", "column kind: must be one of conv"),
         (",float32,", ",int8,", "column dtype: must be 'float32' as in the head; came 'int8'"),
         ("example,", "pixel,", "column device: must be 'example'"),
-        (",True,", ",yes,", "must be True or False|must be one of True, False"),
+        (",False,", ",yes,", "must be True or False|must be one of True, False"),
         (",relu,", ",gelu,", "column activation"),
         (",40,", ",many,", "column num_runs"),
         ("2026-01-31T", "yesterday ", "column measured_at"),

@@ -9,7 +9,7 @@ import pytest
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import SearchSpace, get_space, list_spaces
-from ofa_hw.training import Phase, TrainingConfig, progressive_shrinking
+from ofa_hw.training import STRATEGIES, Phase, TrainingConfig, progressive_shrinking
 from ofa_hw.training.schedule import phases_from_dicts
 
 
@@ -80,6 +80,7 @@ def test_configuration_read_back_is_the_one_written(tiny_space: SearchSpace) -> 
         ({"warmup_fraction": 1.0}, "warmup_fraction"),
         ({"num_spread": 2}, "num_spread must be 0 to 1"),
         ({"distill_weight": -1.0}, "distill_weight"),
+        ({"in_place": True}, "with in_place there must be 2 subnets"),
     ],
 )
 def test_phase_outside_its_range_is_refused(changes: dict[str, float], message: str) -> None:
@@ -91,3 +92,10 @@ def test_phase_outside_its_range_is_refused(changes: dict[str, float], message: 
 def test_damaged_schedule_is_refused(rows: list[dict[str, object]]) -> None:
     with pytest.raises(InvalidInputError, match="phase"):
         phases_from_dicts(rows)
+
+
+def test_sandwich_holds_the_ends_and_teaches_in_place(tiny_space: SearchSpace) -> None:
+    (phase,) = STRATEGIES["sandwich"](tiny_space, num_images=10, learning_rate=0.1)
+    archs = phase.draw(phase.open_space(tiny_space), np.random.default_rng(0))
+    assert len(archs) == 4
+    assert [arch.stages for arch in archs[:2]] == [tiny_space.largest.stages, tiny_space.smallest.stages]

@@ -13,7 +13,7 @@ from ofa_hw.errors import RunError
 from ofa_hw.nn import Supernet
 from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
-from ofa_hw.training import TrainingConfig, progressive_shrinking
+from ofa_hw.training import STRATEGIES, TrainingConfig, progressive_shrinking
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import Trainer
@@ -125,3 +125,17 @@ def test_loss_that_is_not_finite_ends_training(
 
 def test_only_two_checkpoints_are_kept(unbroken: Path) -> None:
     assert len(list(RunFolder(unbroken).checkpoints_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_strategy_learns_and_repeats(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches, strategy: str
+) -> None:
+    phases = STRATEGIES[strategy](tiny_space, num_images=960, learning_rate=0.1)
+    for folder, num_threads in (("one", 1), ("two", 2)):
+        torch.set_num_threads(num_threads)
+        make_trainer(tmp_path / folder, tiny_space, tiny_images, phases=phases).train()
+    _, rows = weights_and_rows(tmp_path / "one")
+    assert rows[-1]["evals"]["smallest"]["top1"] > 0.6
+    if strategy != "progressive-shrinking":  # whose first phases give all cores to one network
+        assert_same_run(tmp_path / "one", tmp_path / "two")
