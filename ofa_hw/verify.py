@@ -285,6 +285,49 @@ def load_chosen(run: RunFolder, arch: ArchConfig) -> tuple[nn.Sequential, bool]:
     return subnet.eval(), True
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TunedNet:
+    """A fine-tuned subnet, its top-1 on the validation and test images before and after, and where its weights are."""
+
+    arch_id: str
+    val_top1_before: float
+    val_top1: float
+    test_top1_before: float
+    test_top1: float
+    weights: str
+
+
+def finetune_chosen(
+    run: RunFolder,
+    arch: ArchConfig,
+    config: FinetuneConfig,
+    *,
+    seed: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> TunedNet:
+    """Fine-tune `arch` from the supernet's weights, taught by its largest network; keep the weights for `export`.
+
+    Raises:
+        RunError: the supernet is not trained, or the loss is no longer finite.
+        InvalidInputError: `arch` is not of the space of the run.
+    """
+    run.space.validate(arch)
+    bench = _Bench(run, config, seed=seed, num_workers=1)
+    subnet = bench.judge.calibrated(arch)
+    before = {split: bench.top1(subnet, arch, split) for split in ("val", "test")}
+    finetune(subnet, bench.teacher, bench.images.train, arch.resolution, config, seed=seed, progress=progress)
+    path = weights_path(run, arch)
+    save_weights(path, subnet.state_dict(), {"arch": arch.to_json()})
+    return TunedNet(
+        arch_id=arch.arch_id,
+        val_top1_before=before["val"],
+        val_top1=bench.top1(subnet, arch, "val"),
+        test_top1_before=before["test"],
+        test_top1=bench.top1(subnet, arch, "test"),
+        weights=str(path),
+    )
+
+
 def export_chosen(
     run: RunFolder, arch: ArchConfig, format_name: str = "tflite", path: Path | None = None
 ) -> tuple[ExportCheck, bool]:

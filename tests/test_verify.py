@@ -17,7 +17,15 @@ from ofa_hw.run import RunFolder
 from ofa_hw.space import get_space
 from ofa_hw.training import FinetuneConfig, create_run, progressive_shrinking
 from ofa_hw.training.checkpoint import save_weights
-from ofa_hw.verify import Prediction, Verification, pick_along, verify_run
+from ofa_hw.verify import (
+    Prediction,
+    Verification,
+    export_chosen,
+    finetune_chosen,
+    load_chosen,
+    pick_along,
+    verify_run,
+)
 from tests.profiling.fake import FakeProfiler
 
 pytest.importorskip("ai_edge_litert")
@@ -78,6 +86,18 @@ def test_whole_networks_are_the_front_and_random_ones(run: RunFolder, verificati
     origins = [row["origin"] for row in csv.DictReader(run.whole_nets_path.read_text().splitlines())]
     assert origins == ["verified"] * 2 + ["random"] * 3
     assert verification.figures["latency_worst_error"] < 1e-3
+
+
+def test_chosen_network_is_finetuned_kept_and_exported(run: RunFolder) -> None:
+    arch = run.space.sample(1, np.random.default_rng(7))[0]
+    _, is_tuned = load_chosen(run, arch)
+    assert not is_tuned
+    tuned = finetune_chosen(run, arch, FinetuneConfig(num_images=640))
+    assert tuned.test_top1 > tuned.test_top1_before + 0.1
+    check, is_tuned = export_chosen(run, arch)
+    assert is_tuned
+    assert check.top1_agreement == 1.0
+    assert check.path == run.exported_path / f"{arch.arch_id}.tflite"
 
 
 def test_nothing_to_verify_is_refused(run: RunFolder, table: LatencyTable) -> None:

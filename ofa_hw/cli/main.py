@@ -23,6 +23,7 @@ COMMANDS = {
     "calibrate": "Correct a latency table by whole networks on its device.",
     "search": "Search the front of accuracy and latency.",
     "verify": "Evaluate and time the front's networks for real.",
+    "finetune": "Fine-tune a network of the supernet.",
     "export": "Write a network for its runtime, checked against torch.",
     "report": "Make the report of a run.",
     "lut": "Show, validate and compare latency tables.",

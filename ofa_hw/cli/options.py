@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from ofa_hw.run import RunFolder
+    from ofa_hw.space import ArchConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +34,34 @@ def seed_option(function: F) -> F:
     return click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
     )(function)
+
+
+def chosen_options(function: F) -> F:
+    """Add `--pick` and `--arch`, handed over as `pick` and `arch_file`; `chosen_arch` reads them."""
+    function = click.option(
+        "--arch",
+        "arch_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file with the JSON of an architecture.",
+    )(function)
+    return click.option(
+        "--pick", type=click.IntRange(min=1), help="The network of this place on the front, the fastest is 1."
+    )(function)
+
+
+def chosen_arch(run: RunFolder, pick: int | None, arch_file: Path | None) -> ArchConfig:
+    """Return the architecture that `--pick` or `--arch` names; a usage error where it is neither or both."""
+    from ofa_hw.search.front import read_front_archs
+    from ofa_hw.space import ArchConfig
+
+    if (pick is None) == (arch_file is None):
+        raise click.UsageError("give either --pick or --arch")
+    if arch_file is not None:
+        return ArchConfig.from_json(arch_file.read_text())
+    archs = read_front_archs(run.require(run.front_path, "ofa-hw search"), run.space)
+    if pick is None or pick > len(archs):
+        raise click.BadParameter(f"the front has {len(archs)} networks; came {pick}", param_hint="--pick")
+    return archs[pick - 1]
 
 
 def threads_option(function: F) -> F:
