@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ofa_hw.nn.layers import leading
+
 _moves_statistics = contextvars.ContextVar("moves_statistics", default=True)
 
 
@@ -18,14 +20,14 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return the normalised input, of the same shape."""
         channels = x_BCHW.shape[1]
-        scale, shift = self.weight[:channels], self.bias[:channels]
+        scale, shift = leading(self.weight, channels), leading(self.bias, channels)
         if not self.training:
-            mean, var = self.running_mean[:channels], self.running_var[:channels]
+            mean, var = leading(self.running_mean, channels), leading(self.running_var, channels)
             return F.batch_norm(x_BCHW, mean, var, scale, shift, False, 0.0, self.eps)
         if not _moves_statistics.get():
             return F.batch_norm(x_BCHW, None, None, scale, shift, True, 0.0, self.eps)
         self.num_batches_tracked.add_(1)
-        mean, var = self.running_mean[:channels], self.running_var[:channels]
+        mean, var = leading(self.running_mean, channels), leading(self.running_var, channels)
         return F.batch_norm(x_BCHW, mean, var, scale, shift, True, self.momentum, self.eps)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ofa_hw.blocks import BlockSpec
 from ofa_hw.nn.batch_norm import make_norms_elastic
 from ofa_hw.nn.depthwise import depthwise_conv
-from ofa_hw.nn.layers import SqueezeExcite
+from ofa_hw.nn.layers import SqueezeExcite, leading
 from ofa_hw.nn.mbconv import InvertedResidual
 
 
@@ -35,18 +35,18 @@ class ElasticInvertedResidual(InvertedResidual):
     def forward(self, x_BCHW: Tensor, spec: BlockSpec) -> Tensor:
         """Return what the static block `spec` with this block's weights returns."""
         mid = spec.mid_channels
-        y_BCHW = F.conv2d(x_BCHW, self.conv_pw.weight[:mid])
+        y_BCHW = F.conv2d(x_BCHW, leading(self.conv_pw.weight, mid))
         y_BCHW = self.act(self.bn_pw(y_BCHW))
         weight_C1KK = self.depthwise_weight(mid, spec.kernel_size)
         y_BCHW = self.act(self.bn_dw(depthwise_conv(y_BCHW, weight_C1KK, self.stride)))
         if spec.use_se:
             y_BCHW = self._squeeze_excite(y_BCHW, spec)
-        y_BCHW = self.bn_pwl(F.conv2d(y_BCHW, self.conv_pwl.weight[:, :mid]))
+        y_BCHW = self.bn_pwl(F.conv2d(y_BCHW, leading(self.conv_pwl.weight, mid, dim=1)))
         return x_BCHW + y_BCHW if self.has_skip else y_BCHW
 
     def depthwise_weight(self, channels: int, kernel_size: int) -> Tensor:
         """Return the depthwise weight (channels, 1, kernel_size, kernel_size) of a smaller kernel and width."""
-        weight_C1KK = self.conv_dw.weight[:channels]
+        weight_C1KK = leading(self.conv_dw.weight, channels)
         for larger, smaller in self.kernel_steps:
             if larger <= kernel_size:
                 break
@@ -108,8 +108,10 @@ class ElasticInvertedResidual(InvertedResidual):
         mid, hidden = spec.mid_channels, spec.se_channels
         reduce, expand = self.se.conv_reduce, self.se.conv_expand
         y_BCHW = x_BCHW.mean((2, 3), keepdim=True)
-        y_BCHW = F.relu(F.conv2d(y_BCHW, reduce.weight[:hidden, :mid], reduce.bias[:hidden]), inplace=True)
-        y_BCHW = F.conv2d(y_BCHW, expand.weight[:mid, :hidden], expand.bias[:mid])
+        weight = leading(leading(reduce.weight, hidden), mid, dim=1)
+        y_BCHW = F.relu(F.conv2d(y_BCHW, weight, leading(reduce.bias, hidden)), inplace=True)
+        weight = leading(leading(expand.weight, mid), hidden, dim=1)
+        y_BCHW = F.conv2d(y_BCHW, weight, leading(expand.bias, mid))
         return x_BCHW * F.hardsigmoid(y_BCHW)
 
 

@@ -27,6 +27,11 @@ def channels_last(net: Net) -> Net:
     return net
 
 
+def leading(tensor: Tensor, num: int, *, dim: int = 0) -> Tensor:
+    """Return the first `num` entries of `tensor`; where these are all, the tensor itself: autograd pays for a slice."""
+    return tensor if tensor.shape[dim] == num else tensor.narrow(dim, 0, num)
+
+
 def make_conv(in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1) -> nn.Conv2d:
     """Return a convolution without bias, padded so that stride 1 keeps the size."""
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
