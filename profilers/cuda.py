@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ofa_hw.errors import DeviceError, InvalidInputError
-from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.npz import write_npz
 from ofa_hw.profiling.device import Device
-from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions
+from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload
 from profilers.cuda_runner import Cuda, CudaRunner
 from profilers.torch_cpu import TorchCpuProfiler
 from profilers.transport import InProcessTransport
@@ -72,11 +71,11 @@ class CudaProfiler(TorchCpuProfiler):
         """Return what this machine and its GPU tell of themselves now."""
         return {**super().state(), **self._query()}
 
-    def write(self, blocks: Sequence[FoldedBlock], plan: MeasurementPlan) -> bytes:
-        """Return the folded blocks as a file."""
+    def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
+        """Return the folded blocks of `workload` as a file."""
         if plan.dtype not in _DTYPES:
             raise InvalidInputError(f"dtype must be one of {', '.join(_DTYPES)} for cuda; came {plan.dtype!r}")
-        return write_npz(blocks)
+        return write_npz(workload.folded())
 
     def _make_runner(self, path: str, request: dict[str, Any]) -> CudaRunner:
         assert self._cuda is not None

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
-from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
 from ofa_hw.profiling.protocol import Times
@@ -47,11 +46,11 @@ class ModelFileProfiler(ABC):
         self.transport = TRANSPORTS[self.device.transport](self.device)
 
     @abstractmethod
-    def write(self, blocks: Sequence[FoldedBlock], plan: MeasurementPlan) -> bytes:
-        """Return the content of the model file of `blocks`."""
+    def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
+        """Return the content of the model file of `workload`."""
 
     @abstractmethod
-    def options(self, plan: MeasurementPlan) -> dict[str, Any]:
+    def options(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> dict[str, Any]:
         """Return what the worker must know to open a model, beside the threads."""
 
     def check(self) -> None:
@@ -82,7 +81,7 @@ class ModelFileProfiler(ABC):
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> WorkerSession:
         """Write the model files of `workloads` and open them in a fresh process."""
         worker, paths, clean = self.transport.start(
-            (self.write(workload.folded(), plan) for workload in workloads),
+            (self.write(workload, plan) for workload in workloads),
             suffix=self.suffix,
             num_threads=plan.num_threads,
         )
@@ -91,7 +90,7 @@ class ModelFileProfiler(ABC):
             "models": paths,
             "cores": list(cores_of(self._mask(plan))),
             "num_threads": plan.num_threads,
-            "options": self.options(plan),
+            "options": self.options(workloads, plan),
         }
         names = [workload.name for workload in workloads]
         return WorkerSession(worker, request, names=names, is_nhwc=self.is_nhwc, clean=clean)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.onnx import write_onnx
-from ofa_hw.profiling.measurement import MeasurementPlan
+from ofa_hw.profiling.measurement import MeasurementPlan, Workload
 from profilers.model_files import ModelFileProfiler
 
 
@@ -23,12 +22,12 @@ class OnnxRuntimeProfiler(ModelFileProfiler):
     is_nhwc = False
     worker_runtime = "onnxruntime"
 
-    def write(self, blocks: Sequence[FoldedBlock], plan: MeasurementPlan) -> bytes:
-        """Return the .onnx file of `blocks`."""
+    def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
+        """Return the .onnx file of `workload`."""
         if plan.dtype != "float32":
             raise InvalidInputError(f"dtype must be float32 for {self.runtime}; came {plan.dtype!r}")
-        return write_onnx(blocks, batch_size=plan.batch_size)
+        return write_onnx(workload.folded(), batch_size=plan.batch_size)
 
-    def options(self, plan: MeasurementPlan) -> dict[str, Any]:
+    def options(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> dict[str, Any]:
         """Return the execution provider."""
         return {"provider": self.device.provider}

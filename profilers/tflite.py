@@ -8,7 +8,6 @@ from typing import Any
 
 from ofa_hw.blocks import BlockSpec
 from ofa_hw.errors import DeviceError, InvalidInputError
-from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
 from ofa_hw.profiling.device import Device
@@ -31,19 +30,20 @@ class TfliteProfiler(ModelFileProfiler):
     is_nhwc = True
     worker_runtime = "tflite"
 
-    def write(self, blocks: Sequence[FoldedBlock], plan: MeasurementPlan) -> bytes:
-        """Return the .tflite file of `blocks`, float32 or int8."""
+    def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
+        """Return the .tflite file of `workload`, float32 or int8."""
         if plan.dtype == "float32":
-            return write_tflite(blocks, batch_size=plan.batch_size)
+            return write_tflite(workload.folded(), batch_size=plan.batch_size)
         if plan.dtype == "int8":
             from ofa_hw.nn.reference import value_ranges
 
             # Latency does not depend on the ranges; that the outputs are right does.
+            blocks = workload.folded()
             ranges = value_ranges(blocks, random_input(blocks[0].spec))
             return write_tflite_int8(blocks, ranges, batch_size=plan.batch_size)
         raise InvalidInputError(f"dtype must be float32 or int8 for {self.runtime}; came {plan.dtype!r}")
 
-    def options(self, plan: MeasurementPlan) -> dict[str, Any]:
+    def options(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> dict[str, Any]:
         """Return the package and whether XNNPACK is on."""
         return {"package": self.package, "use_delegate": self.use_delegate}
 
@@ -109,7 +109,7 @@ def _on_phone(local: TfliteProfiler, device: Device | None) -> AdbTfliteProfiler
         device,
         runtime=local.runtime,
         use_delegate=local.use_delegate,
-        write=lambda workload, plan: local.write(workload.folded(), plan),
+        write=local.write,
         open_locally=lambda workloads, plan: local.open(
             workloads, dataclasses.replace(plan, cpu_mask=None, num_threads=1)
         ),

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.npz import write_npz
 from ofa_hw.profiling.device import Device
-from ofa_hw.profiling.measurement import MeasurementPlan
+from ofa_hw.profiling.measurement import MeasurementPlan, Workload
 from profilers.model_files import ModelFileProfiler
 from profilers.transport import LocalTransport
 
@@ -38,13 +37,13 @@ class TorchCpuProfiler(ModelFileProfiler):
             )
         self.transport = LocalTransport(self.device, worker=TORCH_WORKER, env=_ALLOCATOR)
 
-    def write(self, blocks: Sequence[FoldedBlock], plan: MeasurementPlan) -> bytes:
-        """Return the folded blocks as a file."""
+    def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
+        """Return the folded blocks of `workload` as a file."""
         if plan.dtype not in ("float32", "bfloat16"):
             raise InvalidInputError(f"dtype must be float32 or bfloat16 for {self.runtime}; came {plan.dtype!r}")
-        return write_npz(blocks)
+        return write_npz(workload.folded())
 
-    def options(self, plan: MeasurementPlan) -> dict[str, Any]:
+    def options(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> dict[str, Any]:
         """Return the type and the batch."""
         return {"dtype": plan.dtype, "batch_size": plan.batch_size}
 

@@ -16,7 +16,13 @@ from profilers.worker_process import WorkerProcess
 
 WORKER = Path(__file__).with_name("worker.py")
 
-_THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_THREAD_COUNTS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "TVM_NUM_THREADS",
+)
 
 
 Makers = Mapping[str, Callable[[str, dict[str, Any]], Any]]

@@ -158,6 +158,34 @@ class OnnxRunner:
         return self._y.numpy()
 
 
+class TvmRunner:
+    """A library that TVM compiled from Relax, in its virtual machine."""
+
+    def __init__(self, path: str, *, shape: list[int]) -> None:
+        """Load the library and bind an input of `shape`."""
+        from tvm import cpu, relax, runtime
+
+        self.mark = ""
+        self._tensor = runtime.tensor
+        self._machine = relax.VirtualMachine(runtime.load_module(path), cpu())
+        self.run(_zeros(shape))
+
+    def invoke(self) -> object:
+        """Execute the function on the bound input."""
+        return self._bound()
+
+    def run(self, x: Any) -> Any:
+        """Return the output for `x`, which stays bound."""
+        self._x = self._tensor(x)
+        self._machine.save_function("main", "bound", self._x, include_return=False)
+        self._bound = self._machine["bound"]
+        return self._machine["main"](self._x).numpy()
+
+
+def _make_tvm(path: str, request: dict[str, Any]) -> Runner:
+    return TvmRunner(path, shape=request["options"]["shapes"][request["index"]])
+
+
 def _make_tflite(path: str, request: dict[str, Any]) -> Runner:
     return TfliteRunner(path, num_threads=request["num_threads"], **request["options"])
 
@@ -166,7 +194,12 @@ def _make_onnx(path: str, request: dict[str, Any]) -> Runner:
     return OnnxRunner(path, num_threads=request["num_threads"], **request["options"])
 
 
-MAKERS: dict[str, Callable[[str, dict[str, Any]], Runner]] = {"tflite": _make_tflite, "onnxruntime": _make_onnx}
+MAKERS: dict[str, Callable[[str, dict[str, Any]], Runner]] = {
+    "tflite": _make_tflite,
+    "onnxruntime": _make_onnx,
+    "tvm": _make_tvm,
+}
+"""How each runtime opens the model at a path; the request tells of its `index`, the threads and the options."""
 
 
 # ------------------------------------------------------------------------------------------------- timing
@@ -278,9 +311,10 @@ class Server:
         self.cores = request["cores"]
         if self.cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, self.cores)
-        for path in request["models"]:
+        make = self.makers[request["runtime"]]
+        for index, path in enumerate(request["models"]):
             try:
-                self.runners.append(self.makers[request["runtime"]](path, request))
+                self.runners.append(make(path, {**request, "index": index}))
             except ImportError:
                 raise
             except Exception as error:  # noqa: BLE001 - runtimes raise kinds of their own

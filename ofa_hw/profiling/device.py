@@ -12,7 +12,13 @@ from typing import Any
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.profiling.measurement import MeasurementPlan
 
-_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, type(None))}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "bool": (bool,),
+    "str | None": (str, type(None)),
+    "dict[str, Any]": (dict,),
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -23,6 +29,8 @@ class Device:
     `runtime` is a name of the entry-point group `ofa_hw.profilers`; `transport` is `local`, `adb`, `ssh` or `rpc`.
     `provider` is ONNX Runtime's. For ssh there are `host`, `port`, `user`, `identity_file`, `ssh_config` and the
     board's `python`; for adb the phone's `serial` and the path of a `benchmark_model` for it.
+    For TVM: the `target` and the `cross_compiler` that links for it, `tune` and the folder `tune_database`; for rpc
+    `host` and `port` of a server, or `tracker` as host:port and the `key` of the device there.
 
     Raises:
         InvalidInputError: a value has another type, or the name would not make a file name.
@@ -45,6 +53,12 @@ class Device:
     python: str = "python3"
     serial: str = ""
     benchmark_model: str = ""
+    target: dict[str, Any] = dataclasses.field(default_factory=dict)
+    cross_compiler: str = ""
+    tracker: str = ""
+    key: str = ""
+    tune: bool = False
+    tune_database: str = "tvm-database"
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
