@@ -71,11 +71,13 @@ def command(
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
     from ofa_hw.training import STRATEGIES, budget, create_run, prepare_cpu, read_metrics, train_run
+    from ofa_hw.training.runs import training_config
 
     prepare_cpu(threads)
     with show_progress() as progress:
         if resume:
             folder = RunFolder.open(run)
+            training_config(folder)  # imported weights have no training to go on with
         else:
             space = get_space(space_name)
             folder = create_run(

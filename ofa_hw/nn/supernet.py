@@ -15,7 +15,7 @@ from ofa_hw.nn.batch_norm import make_norms_elastic
 from ofa_hw.nn.elastic import ElasticInvertedResidual
 from ofa_hw.nn.layers import init_weights
 from ofa_hw.nn.mbconv import build_block
-from ofa_hw.nn.published import from_published
+from ofa_hw.nn.published import CLASSIFIER, CLASSIFIER_BIAS, from_published
 from ofa_hw.space import ArchConfig, SearchSpace, make_divisible
 
 
@@ -109,12 +109,19 @@ class Supernet(nn.Module):
         `state` is the state dict, or the dict of a published file that holds it below `state_dict`.
 
         Raises:
-            InvalidInputError: naming the keys that are missing or left over, or a shape that differs.
+            InvalidInputError: naming the keys that are missing or left over, or a shape that differs; or telling that
+                the numbers of classes do.
         """
         ours = from_published(self.space, state)
         expected = self.state_dict()
         missing, extra = sorted(expected.keys() - ours.keys()), sorted(ours.keys() - expected.keys())
         shapes = [key for key in expected.keys() & ours.keys() if expected[key].shape != ours[key].shape]
+        if set(shapes) == {CLASSIFIER, CLASSIFIER_BIAS} and not missing and not extra:
+            num_classes = len(ours[CLASSIFIER])
+            raise InvalidInputError(
+                f"the checkpoint has {num_classes} classes, {self.space.name!r} has {self.space.num_classes}; make the "
+                f"space with num_classes={num_classes}, or a run by `ofa-hw import-checkpoint`"
+            )
         if missing or extra or shapes:
             told = [
                 f"{len(keys)} {what} (the first is {min(keys)})"

@@ -1,0 +1,143 @@
+"""A checkpoint becomes a run with all of its weights, or an error that names what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from safetensors.torch import save_file
+
+from ofa_hw.cli.main import main
+from ofa_hw.errors import InvalidInputError, RunError
+from ofa_hw.importing import import_checkpoint
+from ofa_hw.nn import Supernet
+from ofa_hw.run import RunFolder
+from ofa_hw.space import get_space
+from ofa_hw.training import load_supernet
+
+SPACE = get_space("fashion")
+
+
+def weights_of(num_classes: int = 7) -> dict[str, Any]:
+    space = dataclasses.replace(SPACE, num_classes=num_classes)
+    return Supernet(space, generator=torch.Generator().manual_seed(0)).state_dict()
+
+
+def saved(tmp_path: Path, state: Any) -> Path:
+    torch.save(state, tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
+
+
+def invoke(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words], prog_name="ofa-hw")
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_run_has_the_weights_and_their_classes(tmp_path: Path, ending: str) -> None:
+    state, file = weights_of(), tmp_path / f"weights{ending}"
+    if ending == ".pth":
+        torch.save({"state_dict": state, "epoch": 3}, file)
+    else:
+        save_file(state, file)
+    run = import_checkpoint(file, SPACE, tmp_path / "run")
+    assert run.space == dataclasses.replace(SPACE, num_classes=7)
+    assert run.config["imported"]["file"] == file.name
+    imported = load_supernet(run).state_dict()
+    assert imported.keys() == state.keys()
+    assert all(torch.equal(imported[key], state[key]) for key in state)
+
+
+def test_published_names_become_a_run(tmp_path: Path, shared_data: Path) -> None:
+    file = shared_data / "oracle" / "ofa_mbv3_w1.0_weights.pth"
+    space = get_space("ofa-mobilenetv3-w1.0")
+    run = import_checkpoint(file, space, tmp_path / "run")
+    net = Supernet(space)
+    net.load_published(torch.load(file, weights_only=True))
+    imported = load_supernet(run).state_dict()
+    assert all(torch.equal(imported[key], tensor) for key, tensor in net.state_dict().items())
+
+
+def without_first(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: state[key] for key in list(state)[1:]}
+
+
+def with_nan(state: dict[str, Any]) -> dict[str, Any]:
+    state["after.1.linear.bias"][2] = float("nan")
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without_first, r"1 missing \(the first is before\.0\.conv\.weight\)"),
+        (lambda state: state | {"extra": torch.zeros(1)}, r"1 unknown \(the first is extra\)"),
+        (lambda state: state | {"module.before.0.conv.weight": state["before.0.conv.weight"]}, "1 unknown"),
+        (lambda state: state | {"classifier.linear.bias": torch.zeros(7)}, "must stand once .* are the same"),
+        (lambda state: state | {"before.0.conv.weight": torch.zeros(3)}, "1 of another shape"),
+        (lambda state: state | {"note": "mine"}, "tensors alone; 1 are not, the first is note"),
+        (lambda state: {"state_dict": 3}, "must hold tensors by their names"),
+        (lambda state: {}, "must hold tensors by their names"),
+        (lambda state: [1], "must hold a state dict; came a list"),
+        (lambda state: {"before.0.conv.weight": torch.zeros(3)}, "must have a classifier"),
+        (with_nan, r"must be finite; 1 are not, the first is after\.1\.linear\.bias"),
+        (lambda state: state | {"weird": Path("a pickle that is code")}, "tensors alone"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_leaves_no_run(tmp_path: Path, change: Any, told: str) -> None:
+    file = saved(tmp_path, change(weights_of()))
+    with pytest.raises(InvalidInputError, match=told) as caught:
+        import_checkpoint(file, SPACE, tmp_path / "run")
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_damaged_file_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x50\x4b nothing of the kind")
+    result = invoke("import-checkpoint", tmp_path / name, "--space", "fashion", "--run", tmp_path / "run")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "must be a .safetensors file or a torch checkpoint" in result.stderr
+
+
+def test_missing_file_is_one_line(tmp_path: Path) -> None:
+    result = invoke("import-checkpoint", tmp_path / "none.pth", "--space", "fashion", "--run", tmp_path / "run")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "none.pth" in result.stderr
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    file = saved(tmp_path, weights_of())
+    run = import_checkpoint(file, SPACE, tmp_path / "run")
+    before = run.supernet_path.read_bytes()
+    with pytest.raises(RunError, match="already holds a run"):
+        import_checkpoint(saved(tmp_path, weights_of(3)), SPACE, tmp_path / "run")
+    assert run.supernet_path.read_bytes() == before
+
+
+def test_wrong_class_count_for_a_supernet_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="has 7 classes, 'fashion' has 10"):
+        Supernet(SPACE).load_published(weights_of(7))
+
+
+def test_command_makes_the_run_and_those_that_need_images_say_so(tmp_path: Path) -> None:
+    file, folder = saved(tmp_path, weights_of()), tmp_path / "run"
+    result = invoke("import-checkpoint", file, "--space", "fashion", "--run", folder, "--json")
+    assert json.loads(result.stdout) == {"run": str(folder), "space": "fashion", "num_classes": 7}
+    assert RunFolder.open(folder).space.num_classes == 7
+    arch_file = tmp_path / "arch.json"
+    arch_file.write_text(SPACE.smallest.to_json())
+    for words in (
+        ("sample", "--num", "1"),
+        ("train", "--resume"),
+        ("export", "--arch", arch_file),
+    ):
+        result = invoke(*words, "--run", folder)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+        assert (result.exit_code, len(lines)) == (1, 1), result.output
+        assert "must have a table [" in lines[0]
