@@ -17,7 +17,7 @@ class OnnxRuntimeProfiler(ModelFileProfiler):
     runtime = "onnxruntime"
     distribution = "onnxruntime"
     extra = "onnx"
-    method = "wall clock around session.run_with_iobinding()"
+    method = "wall clock around session.run_with_iobinding(), input and output in host memory"
     suffix = ".onnx"
     is_nhwc = False
     worker_runtime = "onnxruntime"

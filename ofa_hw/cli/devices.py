@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import click
 
 from ofa_hw.cli.console import print_json, print_table
@@ -11,7 +14,7 @@ from ofa_hw.cli.options import json_option
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """List the devices that can be measured: which answer now, and why the others do not.
+    r"""List the devices that can be measured: which answer now, and why the others do not.
 
     Devices of your own stand in ofa-hw.toml in the working folder, in tables [devices.NAME].
 
@@ -19,39 +22,38 @@ def command(as_json: bool) -> None:
     Example:
       ofa-hw devices
     """
-    from ofa_hw.errors import OfaHwError
-    from ofa_hw.plugins import get_profiler, list_devices
+    from ofa_hw.plugins import list_devices
 
-    rows = []
-    for device in list_devices().values():
-        reason = ""
-        try:
-            get_profiler(device.runtime, device).check()
-        except OfaHwError as error:
-            reason = " ".join(str(error).split())
-        rows.append(
-            {
-                "device": device.name,
-                "runtime": device.runtime,
-                "transport": device.transport,
-                "answers": not reason,
-                "reason": reason,
-                "description": device.description,
-            }
-        )
+    # A board that is switched off takes its time to say nothing; they are asked all at once.
+    with ThreadPoolExecutor() as threads:
+        rows = list(threads.map(_ask, list_devices().values()))
     if as_json:
         print_json(rows)
         return
     print_table(
-        ["device", "runtime", "transport", "answers", "what it is, or why not"],
+        ["device", "runtime", "transport", "answers", "what it is, or why it does not answer"],
         [
-            (
-                row["device"],
-                row["runtime"],
-                row["transport"],
-                "yes" if row["answers"] else "no",
-                row["description"] if row["answers"] else row["reason"],
-            )
+            (row["device"], row["runtime"], row["transport"], "yes" if row["answers"] else "no", row["told"])
             for row in rows
         ],
     )
+
+
+def _ask(device: Any) -> dict[str, Any]:
+    """Return what is known of a device, and whether it answers now."""
+    from ofa_hw.errors import OfaHwError
+    from ofa_hw.plugins import get_profiler
+
+    told, answers = device.description, True
+    try:
+        get_profiler(device.runtime, device).check()
+    except OfaHwError as error:
+        told, answers = " ".join(str(error).removeprefix(f"{device.name}: ").split()), False
+    return {
+        "device": device.name,
+        "runtime": device.runtime,
+        "transport": device.transport,
+        "answers": answers,
+        "told": told,
+        "description": device.description,
+    }

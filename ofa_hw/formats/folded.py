@@ -62,15 +62,16 @@ def _layer(name: str, out_channels: int, in_channels: int, kernel: tuple[int, in
 
 
 def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
-    """Return a block whose weights are normal with He's scale, so that activations neither vanish nor explode.
+    """Return a block with random weights, which takes as long as a trained one: none of its values are denormal.
 
-    Latency does not depend on the values of weights as long as none are denormal; the same `spec` and `seed` give the
-    same weights, in every process.
+    Weights are normal with He's scale, halved where a shortcut adds to their output, so that in a network of such
+    blocks values neither vanish nor grow. The same `spec` and `seed` give the same weights, in every process.
     """
     digest = hashlib.sha256(f"{seed} {spec.key}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     weights = {}
     for name, shape in weight_shapes(spec).items():
         fan_in = math.prod(shape[1:]) if len(shape) > 1 else 100
-        weights[name] = rng.standard_normal(shape, np.float32) * np.float32((2 / fan_in) ** 0.5)
+        gain = 0.5 if spec.has_skip and name == "conv_pwl.weight" else 1.0
+        weights[name] = rng.standard_normal(shape, np.float32) * np.float32(gain * (2 / fan_in) ** 0.5)
     return FoldedBlock(spec=spec, weights=weights)
