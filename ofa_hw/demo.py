@@ -30,14 +30,14 @@ from ofa_hw.verify import corner_test_top1, pick_along, predict, verify_run
 class DemoConfig:
     """How much of everything the demo does; with the defaults it takes some minutes on two cores."""
 
-    num_images: int = 320_000
+    num_images: int = 340_000
     num_samples: int = 300
     num_fit_networks: int = 20
     num_held_out_networks: int = 20
     measuring_seconds: float = 40.0
     num_evaluations: int = 20_000
     num_verified: int = 5
-    num_finetune_images: int = 24_000
+    num_finetune_images: int = 30_000
     num_workers: int = 2
     seed: int = 0
 

@@ -18,7 +18,7 @@ from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_opt
 @click.option(
     "--learning-rate",
     type=click.FloatRange(min=0, min_open=True),
-    default=0.05,
+    default=0.1,
     show_default=True,
     help="Highest rate.",
 )

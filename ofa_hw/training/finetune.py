@@ -27,8 +27,8 @@ class FinetuneConfig:
 
     num_images: int = 30_000
     batch_size: int = 64
-    learning_rate: float = 0.05
-    distill_weight: float = 1.0
+    learning_rate: float = 0.1
+    distill_weight: float = 0.5
     weight_decay: float = 3e-4
     momentum: float = 0.9
     label_smoothing: float = 0.1
