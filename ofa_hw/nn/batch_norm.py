@@ -1,17 +1,11 @@
-"""Batch norm of a supernet: sliced to the channels that come, its running statistics moved by one subnet at a time."""
+"""Batch norm of a supernet: sliced to the channels that come."""
 
 from __future__ import annotations
-
-import contextlib
-import contextvars
-from collections.abc import Iterator
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa_hw.nn.layers import leading
-
-_moves_statistics = contextvars.ContextVar("moves_statistics", default=True)
 
 
 class ElasticBatchNorm2d(nn.BatchNorm2d):
@@ -24,21 +18,9 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             mean, var = leading(self.running_mean, channels), leading(self.running_var, channels)
             return F.batch_norm(x_BCHW, mean, var, scale, shift, False, 0.0, self.eps)
-        if not _moves_statistics.get():
-            return F.batch_norm(x_BCHW, None, None, scale, shift, True, 0.0, self.eps)
         self.num_batches_tracked.add_(1)
         mean, var = leading(self.running_mean, channels), leading(self.running_var, channels)
         return F.batch_norm(x_BCHW, mean, var, scale, shift, True, self.momentum, self.eps)
-
-
-@contextlib.contextmanager
-def statistics_held(hold: bool = True) -> Iterator[None]:
-    """Keep running statistics as they are in this thread, where `hold`: two subnets must not move them at once."""
-    token = _moves_statistics.set(not hold)
-    try:
-        yield
-    finally:
-        _moves_statistics.reset(token)
 
 
 def make_norms_elastic(block: nn.Module) -> None:

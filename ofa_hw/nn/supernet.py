@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -71,6 +72,7 @@ class Supernet(nn.Module):
             x_BCHW = module(x_BCHW, spec) if isinstance(module, ElasticInvertedResidual) else module(x_BCHW)
         return x_BCHW
 
+    @torch.no_grad()
     def extract(self, arch: ArchConfig) -> nn.Sequential:
         """Return `arch` as a network of its own with copies of the weights; in eval mode both give equal outputs."""
         form = {"bn_eps": self.space.bn_eps, "bn_momentum": self.space.bn_momentum, "training": self.training}
@@ -84,6 +86,15 @@ class Supernet(nn.Module):
         subnet = nn.Sequential(*blocks)
         subnet.training = self.training  # the blocks have it already
         return subnet
+
+    def twin(self) -> Supernet:
+        """Return a supernet on the same weights in memory, with statistics and a place in autograd of its own.
+
+        Two threads must not share a parameter that wants a gradient: torch locks it and Python in either order, and
+        each may wait for the other for ever. Twins share the numbers alone.
+        """
+        aliases = {id(parameter): nn.Parameter(parameter.data) for parameter in self.parameters()}
+        return copy.deepcopy(self, aliases)
 
     def sort_channels(self, stage: int = 0) -> None:
         """Order the hidden channels of every elastic block by importance, in place, before widths open.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -69,6 +68,13 @@ class ImageBatches:
         return ((x_BCHW - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def epoch_order(num_images: int, seed: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Return the order in which an epoch sees its images: a permutation that `seed` decides."""
-    return np.random.default_rng(seed).permutation(num_images)
+def batch_indices(num_images: int, batch_size: int, step: int, seed: tuple[int, ...]) -> Tensor:
+    """Return which images the batch of a step holds, a function of `step` and `seed` alone.
+
+    Every epoch sees the images in another order; what does not fill a batch is left out. Where there are fewer images
+    than `batch_size`, a batch is all of them.
+    """
+    batch_size = min(batch_size, num_images)
+    epoch, place = divmod(step, num_images // batch_size)
+    order = np.random.default_rng((*seed, epoch)).permutation(num_images)
+    return torch.from_numpy(order[place * batch_size : (place + 1) * batch_size])

@@ -12,7 +12,7 @@ from torch import nn
 from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.nn import recalibrate_batch_norm
 from ofa_hw.progress import ProgressCallback, no_progress
-from ofa_hw.training.batches import ImageBatches, epoch_order
+from ofa_hw.training.batches import ImageBatches, batch_indices
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import make_optimizer
 
@@ -73,16 +73,14 @@ def finetune(
     """
     phase = config.phase
     batch_size = min(config.batch_size, len(images))
-    num_steps, steps_in_epoch = phase.num_steps(batch_size), len(images) // batch_size
+    num_steps = phase.num_steps(batch_size)
     optimizer = make_optimizer(
         subnet, learning_rate=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
     )
     subnet.train()
     for step in range(num_steps):
         rng = np.random.default_rng([seed, 0xF1, step])
-        epoch, place = divmod(step, steps_in_epoch)
-        order = epoch_order(len(images), (seed, 0xF1, epoch))
-        indices = torch.from_numpy(order[place * batch_size : (place + 1) * batch_size])
+        indices = batch_indices(len(images), batch_size, step, (seed, 0xF1))
         x_BCHW = images.augmented(indices, resolution, rng, max_shift=config.max_shift, flip=config.flip)
         logits = subnet(x_BCHW)
         loss = F.cross_entropy(logits, images.labels[indices], label_smoothing=config.label_smoothing)

@@ -19,12 +19,11 @@ from ofa_hw.blocks import num_macs
 from ofa_hw.errors import RunError
 from ofa_hw.files import append_jsonl, read_jsonl, write_jsonl
 from ofa_hw.nn import Supernet
-from ofa_hw.nn.batch_norm import statistics_held
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig, SearchSpace
-from ofa_hw.training.batches import ImageBatches, epoch_order
+from ofa_hw.training.batches import ImageBatches, batch_indices
 from ofa_hw.training.checkpoint import Checkpoint, Position, read_last_checkpoint, save_weights, write_checkpoint
 from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.cpu import one_core_pool
@@ -73,6 +72,9 @@ class Trainer:
         self.train_images, self.val_images = train, val
         self.teacher: nn.Module | None = None
         self.position = Position()
+        # A net for each subnet of a step. The first one's statistics count: they are re-estimated wherever they are used.
+        num_nets = max(phase.num_subnets for phase in config.phases)
+        self._nets = [self.net, *(self.net.twin() for _ in range(num_nets - 1))]
         self._parameters = list(self.net.parameters())
         self.optimizer = self._make_optimizer()
         self._num_threads = torch.get_num_threads()
@@ -124,7 +126,8 @@ class Trainer:
         if self.position.step == 0:
             self._begin_phase(phase)
         opened = phase.open_space(self.net.space)
-        self.net.train()
+        for net in self._nets:
+            net.train()
         # Idle threads of one wait by spinning, and would take the cores from the other.
         side_by_side = phase.num_subnets > 1
         torch.set_num_threads(1 if side_by_side else self._num_threads)
@@ -153,7 +156,8 @@ class Trainer:
         """Return what a step learns from, a function of its number alone."""
         rng = np.random.default_rng([self.config.seed, self.position.phase, step])
         archs = phase.draw(opened, rng)
-        indices = self._batch_indices(step)
+        seed = (self.config.seed, self.position.phase)
+        indices = batch_indices(len(self.train_images), self.config.batch_size, step, seed)
         x_BCHW = self.train_images.augmented(
             indices, archs[0].resolution, rng, max_shift=self.config.max_shift, flip=self.config.flip
         )
@@ -162,13 +166,6 @@ class Trainer:
             archs=tuple(archs), x_BCHW=x_BCHW, labels=self.train_images.labels[indices], soft_labels=soft_labels
         )
 
-    def _batch_indices(self, step: int) -> Tensor:
-        batch_size = min(self.config.batch_size, len(self.train_images))
-        steps_in_epoch = len(self.train_images) // batch_size
-        epoch, place = divmod(step, steps_in_epoch)
-        order = epoch_order(len(self.train_images), (self.config.seed, self.position.phase, epoch))
-        return torch.from_numpy(order[place * batch_size : (place + 1) * batch_size])
-
     @torch.no_grad()
     def _soft_labels(self, x_BCHW: Tensor) -> Tensor:
         assert self.teacher is not None, "a phase that distils comes after the largest network was trained"
@@ -176,16 +173,15 @@ class Trainer:
 
     def _learn(self, phase: Phase, batch: _Batch, place: int) -> _Lesson:
         """Return the loss and the gradients of the subnet at `place` of the batch."""
-        # The first subnet alone moves running statistics: they are re-estimated wherever they are used.
-        with statistics_held(place > 0):
-            logits = self.net(batch.x_BCHW, batch.archs[place])
+        net = self._nets[place]
+        logits = net(batch.x_BCHW, batch.archs[place])
         if phase.in_place and batch.soft_labels is not None:
             loss = F.cross_entropy(logits, batch.soft_labels)
         else:
             loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing)
             if batch.soft_labels is not None:
                 loss = loss + phase.distill_weight * F.cross_entropy(logits, batch.soft_labels)
-        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        gradients = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
         return _Lesson(place=place, logits=logits.detach(), loss=loss.detach(), gradients=gradients)
 
     def _step(self, lessons: list[_Lesson], learning_rate: float) -> Tensor:

@@ -124,3 +124,16 @@ def test_folded_weights_have_the_shapes_of_their_blocks(trained_a_little: Supern
     specs = block_specs(net.space, net.space.smallest)
     folded = fold_chain(specs, net.extract(net.space.smallest))
     assert [block.spec for block in folded] == list(specs)
+
+
+def test_twins_share_their_weights_and_nothing_else() -> None:
+    space = get_space("fashion")
+    net = Supernet(space, generator=torch.Generator().manual_seed(0)).train()
+    twin = net.twin()
+    assert [p.data_ptr() for p in twin.parameters()] == [p.data_ptr() for p in net.parameters()]
+    twin(images_of("fashion", 28)).sum().backward()
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert net.before[0].bn.num_batches_tracked == 0
+    net.sort_channels()
+    x_BCHW = images_of("fashion", 28)
+    assert torch.equal(net(x_BCHW), twin(x_BCHW))
