@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
+from ofa_hw.cli.device_options import changed, device_of, reach_options
 from ofa_hw.cli.options import json_option, seed_option
 
 
@@ -25,6 +26,7 @@ from ofa_hw.cli.options import json_option, seed_option
     help="Time for all networks together.",
 )
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
+@reach_options
 @json_option
 @seed_option
 def command(
@@ -34,6 +36,9 @@ def command(
     num_held_out: int,
     max_seconds: float,
     resume: bool,
+    serial: str | None,
+    benchmark_model: str | None,
+    tune: bool | None,
     as_json: bool,
     seed: int,
 ) -> None:
@@ -49,20 +54,13 @@ def command(
     import numpy as np
 
     from ofa_hw.lut import LatencyTable, calibrate_table, draw_networks
-    from ofa_hw.plugins import find_device, get_profiler
+    from ofa_hw.plugins import get_profiler
     from ofa_hw.profiling import Workload, measure_networks, plan_for
     from ofa_hw.run import find_space
 
     table = LatencyTable.read(path)
     space = find_space(space_name or table.space)
-    device = dataclasses.replace(
-        find_device(table.device),
-        runtime=table.conditions.runtime,
-        num_threads=table.conditions.num_threads,
-        cpu_mask=table.conditions.cpu_mask,
-        dtype=table.conditions.dtype,
-        batch_size=table.conditions.batch_size,
-    )
+    device = changed(device_of(table), serial=serial, benchmark_model=benchmark_model, tune=tune)
     archs = draw_networks(space, num_fit + num_held_out, np.random.default_rng(seed), resolutions=table.resolutions)
     journal = path.with_name(f"{path.name}.networks.journal")
     with show_progress() as progress:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
+from ofa_hw.cli.device_options import changed, reach_options
 from ofa_hw.cli.options import json_option, seed_option
 
 
@@ -52,6 +52,7 @@ class Sizes(click.ParamType[tuple[int, ...]]):
     show_default=True,
     help="Time for all blocks together.",
 )
+@reach_options
 @json_option
 @seed_option
 def command(
@@ -67,6 +68,9 @@ def command(
     batch_size: int | None,
     target_ci: float,
     max_seconds: float,
+    serial: str | None,
+    benchmark_model: str | None,
+    tune: bool | None,
     as_json: bool,
     seed: int,
 ) -> None:
@@ -85,15 +89,17 @@ def command(
     from ofa_hw.profiling import measure, plan_for
     from ofa_hw.run import find_space
 
-    device = find_device(device_name)
-    changes: dict[str, Any] = {
-        "runtime": runtime,
-        "num_threads": threads,
-        "cpu_mask": cpu_mask,
-        "dtype": dtype,
-        "batch_size": batch_size,
-    }
-    device = dataclasses.replace(device, **{key: value for key, value in changes.items() if value is not None})
+    device = changed(
+        find_device(device_name),
+        runtime=runtime,
+        num_threads=threads,
+        cpu_mask=cpu_mask,
+        dtype=dtype,
+        batch_size=batch_size,
+        serial=serial,
+        benchmark_model=benchmark_model,
+        tune=tune,
+    )
     space = find_space(space_name)
     out = out or Path("lut") / f"{device.name}.csv"
     journal = out.with_name(f"{out.name}.journal")

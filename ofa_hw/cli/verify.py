@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
+from ofa_hw.cli.device_options import device_of
 from ofa_hw.cli.options import json_option, run_option, seed_option, threads_option
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def command(
       ofa-hw verify --lut lut/host.csv
     """
     from ofa_hw.lut import LatencyTable
-    from ofa_hw.plugins import find_device, get_profiler
+    from ofa_hw.plugins import get_profiler
     from ofa_hw.profiling import plan_for
     from ofa_hw.run import RunFolder
     from ofa_hw.search.front import read_front_archs
@@ -64,7 +65,7 @@ def command(
 
     folder = RunFolder.open(run)
     table = LatencyTable.read(lut)
-    device = find_device(table.device)
+    device = device_of(table)
     num_workers = prepare_cpu(threads)
     archs = read_front_archs(folder.require(folder.front_path, f"ofa-hw search --lut {lut}"), folder.space)
     with show_progress() as progress:
@@ -72,7 +73,7 @@ def command(
             folder,
             pick_along(predict(folder, archs, table), num),
             table,
-            get_profiler(table.conditions.runtime, device),
+            get_profiler(device.runtime, device),
             num_random=num_random,
             tuning=FinetuneConfig(num_images=finetune_images) if finetune_images else None,
             plan=plan_for(device, max_seconds=max_seconds),

@@ -9,6 +9,7 @@ from ofa_hw.profiling.measurement import (
     RunConditions,
     Timing,
     Workload,
+    is_mask,
 )
 from ofa_hw.profiling.protocol import Profiler, Session, Times
 
@@ -24,6 +25,7 @@ __all__ = [
     "Times",
     "Timing",
     "Workload",
+    "is_mask",
     "measure",
     "measure_blocks",
     "measure_networks",

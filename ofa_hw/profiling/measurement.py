@@ -181,6 +181,15 @@ def cores_of(cpu_mask: str) -> tuple[int, ...]:
     return tuple(core for core in range(bits.bit_length()) if bits >> core & 1)
 
 
+def is_mask(text: str) -> bool:
+    """Return whether `text` is the mask of cores, and not a word for what a device chose by itself."""
+    try:
+        cores_of(text)
+    except InvalidInputError:
+        return False
+    return True
+
+
 def mask_of(cores: tuple[int, ...]) -> str:
     """Return the hexadecimal mask of these cores."""
     return hex(sum(1 << core for core in cores))
