@@ -14,8 +14,9 @@ import dataclasses
 import numpy as np
 
 from ofa_hw.blocks import BlockSpec, unique_block_specs
-from ofa_hw.profiling.engine import check_outputs, measure
+from ofa_hw.profiling.engine import measure
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload
+from ofa_hw.profiling.outputs import check_outputs
 from ofa_hw.profiling.protocol import Profiler
 from ofa_hw.space import get_space
 

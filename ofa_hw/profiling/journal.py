@@ -26,6 +26,7 @@ class Journal:
         self._path = path
         self._tolerance = tolerance
         self._records: dict[tuple[int, int], ProcessRecord] = {}
+        self._marks: dict[int, tuple[str, ...]] = {}
 
     def begin(
         self,
@@ -61,12 +62,23 @@ class Journal:
             return conditions, state
         self._check_same(lines[0], head)
         for number, line in enumerate(lines[1:], start=2):
-            self._restore(number, line, len(names))
+            self._restore(number, line)
         return RunConditions(**lines[0]["conditions"]), lines[0]["state"]
 
     def record(self, group: int, process: int, num_workloads: int) -> ProcessRecord:
         """Return what a process of a group has timed so far."""
         return self._records.setdefault((group, process), ProcessRecord(num_workloads, tolerance=self._tolerance))
+
+    def mark(self, group: int, marks: Sequence[str]) -> None:
+        """Keep the word, or nothing, that warns of each workload of a group."""
+        if self._marks.get(group) != tuple(marks):
+            self._marks[group] = tuple(marks)
+            if self._path is not None:
+                append_jsonl(self._path, {"group": group, "marks": list(marks)})
+
+    def marks(self, group: int, num_workloads: int) -> tuple[str, ...]:
+        """Return what was kept by `mark`."""
+        return self._marks.get(group, ("",) * num_workloads)
 
     def append(self, group: int, process: int, rounds: Sequence[Round], *, seconds: float, others_load: float) -> None:
         """Add rounds to the record of a process, and to the file before this returns."""
@@ -103,8 +115,11 @@ class Journal:
             "give the options it was begun with, or start anew without --resume"
         )
 
-    def _restore(self, number: int, line: dict[str, Any], num_names: int) -> None:
+    def _restore(self, number: int, line: dict[str, Any]) -> None:
         try:
+            if "marks" in line:
+                self._marks[line["group"]] = tuple(line["marks"])
+                return
             rounds = [Round.from_dict(value) for value in line["rounds"]]
             # The sentinel's index is the highest in every round, and follows those of the group's workloads.
             num_workloads = max(max(timed.order) for timed in rounds)

@@ -15,7 +15,7 @@ def true_ms(workload):
 class FakeSession:
     def __init__(self, profiler, workloads, process):
         self.profiler, self.workloads, self.process = profiler, workloads, process
-        self.marks = ("",) * len(workloads)
+        self.marks = (profiler.marks,) * len(workloads)
         self.rng = np.random.default_rng(process)
         self.is_closed = False
         self.num_calls = 0
@@ -50,6 +50,7 @@ class FakeProfiler:
         self.output_error, self.fails_after = output_error, fails_after
         self.slow_down = lambda process, call: 1.0
         self.sessions = []
+        self.marks = ""
         self.num_samples = 0
 
     def check(self):

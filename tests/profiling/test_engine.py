@@ -111,6 +111,15 @@ def test_finished_journal_is_not_measured_again(tmp_path):
         assert dataclasses.replace(other, measured_at=one.measured_at) == one
 
 
+def test_marks_of_the_runtime_survive_a_resumed_run(tmp_path):
+    profiler = FakeProfiler()
+    profiler.marks = "launch-bound"
+    measure(profiler, SPECS[:3], PLAN, journal=tmp_path / "journal")
+    again = measure(FakeProfiler(), SPECS[:3], PLAN, journal=tmp_path / "journal", resume=True)
+    assert [row.marks for row in again.blocks] == ["launch-bound"] * 3
+    assert again.warnings() == ("3 of 3 rows: launching takes longer than computing",)
+
+
 def test_journal_of_another_measurement_is_refused(tmp_path):
     measure(FakeProfiler(), SPECS[:3], PLAN, journal=tmp_path / "journal")
     with pytest.raises(RunError, match="another workloads"):

@@ -1,0 +1,44 @@
+"""Whether a device computes what torch computes: else it is another block whose latency is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.errors import DeviceError
+from ofa_hw.profiling.measurement import MeasurementPlan, Workload, random_input
+from ofa_hw.profiling.protocol import Session
+
+_TOLERANCES = {"float32": 1e-4, "float16": 3e-2, "bfloat16": 2e-1, "int8": 0.3}
+"""The largest difference from torch in units of the output's spread; of int8 the root mean square of differences."""
+
+
+def check_outputs(session: Session, workloads: Sequence[Workload], plan: MeasurementPlan, *, device: str) -> None:
+    """Return where every workload computes on the device what torch computes.
+
+    Raises:
+        DeviceError: naming the first workload that does not, with the largest difference.
+    """
+    from ofa_hw.nn.reference import run_blocks
+
+    for index, workload in enumerate(workloads):
+        x = random_input(workload.specs[0], batch_size=plan.batch_size)
+        came = session.run(index, x)
+        if came is not None:
+            _check(came, run_blocks(workload.folded(), x), workload.name, plan.dtype, device)
+
+
+def _check(
+    came: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], name: str, dtype: str, device: str
+) -> None:
+    if came.shape != expected.shape:
+        raise DeviceError(f"{device}: the output of {name} must be of shape {expected.shape}; came {came.shape}")
+    differences = np.abs(came - expected) / max(float(expected.std()), 1e-6)
+    difference = float(np.sqrt((differences**2).mean()) if dtype == "int8" else differences.max())
+    if not difference <= _TOLERANCES[dtype]:
+        raise DeviceError(
+            f"{device}: the output of {name} must equal torch's within {_TOLERANCES[dtype]:g} of its spread; "
+            f"it is {difference:.3g} away, so its latency would be of another block"
+        )

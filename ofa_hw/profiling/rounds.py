@@ -1,0 +1,111 @@
+"""The measuring loop of one process: interleaved random rounds, until every median is known well enough.
+
+Workloads are timed in rounds, each in a new random order, so that what the machine does meanwhile falls on all alike.
+Before every timed sample the workload runs once untimed. A sentinel, timed three times a round, tells drift and
+contention: a round in which it is slow is repeated. Samples during which the core was taken away do not count.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ofa_hw.profiling.measurement import MeasurementPlan
+from ofa_hw.profiling.protocol import Session, Times
+from ofa_hw.profiling.record import ProcessRecord, Round
+
+_MIN_SAMPLE_MS = 0.1
+"""Shorter samples are batched: many executions with the clock around all of them."""
+_SENTINEL_SAMPLE_MS = 0.3
+_WARM_UP_SECONDS = 0.2
+_CHUNK_SECONDS = 0.5
+"""How much is timed between two looks at the precision, and lost at most when the run is killed."""
+
+Keep = Callable[[Sequence[Round], float, float], None]
+"""Takes rounds, the seconds they took together and the cores that others kept busy, and adds them to the record."""
+
+
+def time_rounds(
+    session: Session,
+    record: ProcessRecord,
+    plan: MeasurementPlan,
+    *,
+    seconds: float,
+    rng: np.random.Generator,
+    keep: Keep,
+    tell: Callable[[float], None],
+) -> None:
+    """Time the workloads of `session`, the last of which is the sentinel, until `record` has enough of each.
+
+    `seconds` is what this process may take. `keep` is called for every few rounds, then `tell` with the fraction of
+    the work that is done.
+    """
+    estimates, overhead_seconds = _warm_up(session, record.num_workloads + 1)
+    repeats = np.maximum(np.ceil(_MIN_SAMPLE_MS / estimates), 1).astype(int)
+    repeats[-1] = max(math.ceil(_SENTINEL_SAMPLE_MS / estimates[-1]), 1)
+    entry_seconds = overhead_seconds + estimates * (repeats + 1) / 1e3
+    while active := workloads_to_time(record, plan, seconds=seconds):
+        round_seconds = entry_seconds[active].sum() + 3 * entry_seconds[-1]
+        # Twice as many each time: no more than half of what precise workloads got was in vain.
+        wanted = max(_min_samples(plan) - len(record.rounds), len(record.rounds), 1)
+        num_rounds = max(min(int(_CHUNK_SECONDS / round_seconds), wanted), 1)
+        orders = [_shuffled(active, record.num_workloads, rng) for _ in range(num_rounds)]
+        order = [index for one in orders for index in one]
+        begin = time.monotonic()
+        times = session.time(order, [int(repeats[index]) for index in order])
+        keep(_split(orders, times), time.monotonic() - begin, times.others_load)
+        num_precise = record.num_workloads - len(active)
+        tell(min(max(num_precise / record.num_workloads, record.seconds / seconds), 1.0))
+
+
+def workloads_to_time(record: ProcessRecord, plan: MeasurementPlan, *, seconds: float) -> list[int]:
+    """Return the workloads that still need samples; [] when it is enough, or the `seconds` are used."""
+    if record.seconds < seconds:
+        return record.imprecise(min_samples=_min_samples(plan), target_relative_ci=plan.target_relative_ci)
+    # Beyond the budget only what has no worthwhile number of samples goes on, and that not for ever.
+    if record.seconds < 3 * seconds or not record.rounds:
+        return record.imprecise(min_samples=0, target_relative_ci=math.inf)
+    return []
+
+
+def _min_samples(plan: MeasurementPlan) -> int:
+    return math.ceil(plan.min_runs / plan.num_processes)
+
+
+def _warm_up(session: Session, num: int) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the least time of each workload in milliseconds (num,), after `_WARM_UP_SECONDS` at least.
+
+    The second value is what an entry of an order costs in seconds beyond its executions: little in a worker, much
+    where each starts a process on a phone.
+    """
+    least, overhead = np.full(num, np.inf), np.inf
+    end = time.monotonic() + _WARM_UP_SECONDS
+    for _ in range(1000):
+        begin = time.monotonic()
+        ms = np.array(session.time(range(num), [1] * num).ms)
+        overhead = min(overhead, (time.monotonic() - begin - 2 * float(ms.sum()) / 1e3) / num)
+        least = np.minimum(least, ms)
+        if time.monotonic() > end:
+            break
+    return np.maximum(least, 1e-6), max(overhead, 0.0)
+
+
+def _shuffled(active: list[int], sentinel: int, rng: np.random.Generator) -> list[int]:
+    """Return `active` in random order with the sentinel at its beginning, middle and end."""
+    order = [int(index) for index in rng.permutation(active)]
+    middle = len(order) // 2
+    return [sentinel, *order[:middle], sentinel, *order[middle:], sentinel]
+
+
+def _split(orders: list[list[int]], times: Times) -> list[Round]:
+    """Return the rounds of `orders`, which were timed in one go."""
+    rounds, start = [], 0
+    for order in orders:
+        stop = start + len(order)
+        rounds.append(Round(order=tuple(order), ms=times.ms[start:stop], is_disturbed=times.is_disturbed[start:stop]))
+        start = stop
+    return rounds
