@@ -72,7 +72,7 @@ class Trainer:
         self.train_images, self.val_images = train, val
         self.teacher: nn.Module | None = None
         self.position = Position()
-        # A net for each subnet of a step. The first one's statistics count: they are re-estimated wherever they are used.
+        # A net for each subnet of a step; the first one's statistics are kept.
         num_nets = max(phase.num_subnets for phase in config.phases)
         self._nets = [self.net, *(self.net.twin() for _ in range(num_nets - 1))]
         self._parameters = list(self.net.parameters())
