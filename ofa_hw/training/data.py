@@ -196,7 +196,7 @@ def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
             raise ValueError(f"{len(content) - start} bytes of type {kind} for shape {shape}")
     except (OSError, EOFError, struct.error, ValueError) as error:
         raise DataError(f"{path} must be a whole IDX file of unsigned bytes: {error}") from error
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 # ------------------------------------------------------------------------------------------- folders by class

@@ -131,6 +131,8 @@ class Trainer:
         # Idle threads of one wait by spinning, and would take the cores from the other.
         side_by_side = phase.num_subnets > 1
         torch.set_num_threads(1 if side_by_side else self._num_threads)
+        num_images = num_steps * self.config.batch_size
+        progress(f"train {phase.name}", self.position.step * self.config.batch_size, num_images)
         upcoming: Future[_Batch] | None = None
         for step in range(self.position.step, num_steps):
             batch = upcoming.result() if upcoming else self._make_batch(phase, opened, step)
@@ -147,7 +149,7 @@ class Trainer:
             loss = self._step(sorted(lessons, key=lambda lesson: lesson.place), learning_rate)
             if (step + 1) % ROWS_EVERY == 0 or step + 1 == num_steps:
                 self._note_step(phase, step + 1, loss.item(), learning_rate)
-                progress(f"train {phase.name}", (step + 1) * self.config.batch_size, num_steps * self.config.batch_size)
+                progress(f"train {phase.name}", (step + 1) * self.config.batch_size, num_images)
             if (step + 1) % self.config.checkpoint_every == 0 and step + 1 < num_steps:
                 self._move_to(phase=self.position.phase, step=step + 1)
         self._end_phase(phase, num_steps)

@@ -75,6 +75,7 @@ def test_idx_files_are_read_plain_and_compressed(idx_folder: Path) -> None:
     assert len(dataset.train) + len(dataset.val) == 60
     assert len(dataset.test) == 20
     assert dataset.train.classes == ("0", "1", "2", "3")
+    assert dataset.test.pixels.flags.writeable  # torch warns of arrays that are not
 
 
 def test_folder_by_class_is_scaled_and_cropped(tmp_path: Path) -> None:
