@@ -106,6 +106,11 @@ class _Demo:
             self.run.space, samples, seed=self.config.seed, on_progress=self.progress
         )
         predictor.save(self.run.predictor_path)
+        soft = AccuracyPredictor.fit_samples(
+            self.run.space, samples, score="mean_log_likelihood", seed=self.config.seed, on_progress=self.progress
+        )
+        title = "A predictor of the soft score mean_log_likelihood, Kendall tau on held-out subnets"
+        self.note("predictor_soft_kendall_tau", title, soft.figures.kendall_tau, "tau", False)
 
     def measure(self) -> None:
         """Time the blocks and the networks that calibrate them in the same rounds."""

@@ -90,7 +90,8 @@ class AccuracyPredictor:
     ) -> AccuracyPredictor:
         """Return the predictor fitted to one `score` of the samples, mapped to top-1.
 
-        `auto` takes the soft score whose held-out predictions rank the measured top-1 best.
+        `auto` takes the score whose held-out predictions rank the measured top-1 best: of few images a soft score may,
+        but after distillation it can tell more of a network's confidence than of its accuracy.
 
         Raises:
             InvalidInputError: as `fit`, or no such score.
@@ -213,11 +214,11 @@ def _scores_of(samples: Sequence[EvaluatedArch], score: str) -> FloatArray:
 def _best_ranking_score(
     space: SearchSpace, genes: Genes, samples: Sequence[EvaluatedArch], top1: FloatArray, *, num_folds: int, seed: int
 ) -> str:
-    """Return the soft score whose held-out ridge predictions have the highest Kendall tau with `top1`."""
+    """Return the score whose held-out ridge predictions have the highest Kendall tau with `top1`."""
     features, folds = encode_features(space, genes), assign_folds(genes, num_folds, seed=seed)
     taus = {
         score: correlations(predict_held_out(fit_ridge, features, _scores_of(samples, score), folds)[0], top1, folds)[0]
-        for score in SOFT_SCORES
+        for score in SCORES
     }
     return max(taus, key=lambda score: taus[score])
 
