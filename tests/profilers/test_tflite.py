@@ -61,6 +61,7 @@ def test_runtime_that_dies_beside_numpy_2_is_told(tmp_path, monkeypatch):
         folder.mkdir()
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(DeviceError, match=r"needs numpy below 2 and dies beside numpy 2\.3\.0"):
         TfliteRuntimeProfiler().check()
 
