@@ -52,7 +52,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         # Where tests run in the background, Ctrl-C would be ignored from the start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
 
