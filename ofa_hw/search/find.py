@@ -10,7 +10,7 @@ from ofa_hw.cost import Macs, Objective, Params, PeakMemory, UncertainObjective
 from ofa_hw.errors import RunError
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.search.front import FrontColumn, ParetoFront
-from ofa_hw.search.nsga2 import Nsga2, choose_sizes
+from ofa_hw.search.nsga2 import Nsga2, SearchPlan, run_search
 from ofa_hw.search.objectives import SearchProblem, with_unit
 from ofa_hw.search.reachable import check_reachable
 from ofa_hw.space import ArchConfig, Genes
@@ -38,16 +38,9 @@ def search_front(
     """
     check_reachable(problem)
     first = problem.space.encode(start)
-    size, num_children = choose_sizes(num_evaluations, population_size)
-    search = Nsga2(problem.layout, population_size=size, seed=seed, initial=first if len(first) else None)
-    while search.num_evaluations < num_evaluations:
-        num = num_children if search.num_evaluations else size + len(first)
-        genes = search.ask(min(num, num_evaluations - search.num_evaluations))
-        if not len(genes):
-            break
-        costs, excess = problem.judge(genes)
-        search.tell(genes, costs, excess)
-        on_progress("search", search.num_evaluations, num_evaluations)
+    plan = SearchPlan.of(num_evaluations, population_size)
+    search = Nsga2(problem.layout, plan, seed=seed, initial=first if len(first) else None)
+    run_search(search, problem.judge, plan, on_progress=on_progress)
     if not len(search.front.genes):
         raise RunError(_nothing_found(problem, search))
     return describe_front(problem, search.front.genes, shown=shown, num_evaluations=search.num_evaluations)

@@ -1,8 +1,8 @@
 """NSGA-II (Deb 2002) for discrete genes: ask for rows, tell their values, take the front.
 
 It differs from the textbook where evaluations are dear. No row is evaluated twice. Children differ from their parents
-in few genes. A linear surrogate of all evaluations picks half of each brood; the other half is taken as it comes, so
-that what the surrogate cannot see is still found. The front is that of all evaluations, not of the last population.
+in few genes, there are more of them than will be evaluated, and a linear surrogate of the evaluations so far picks
+among them. The front is that of all evaluations, not of the last population.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.search.layout import GeneLayout, GeneMatrix
 from ofa_hw.search.operators import spread_rows, vary
 from ofa_hw.search.pareto import Values, crowding_distances, is_non_dominated, pareto_ranks
-from ofa_hw.search.surrogate import GROWTH, AdditiveSurrogate
+from ofa_hw.search.surrogate import AdditiveSurrogate
 
 Evaluate = Callable[[GeneMatrix], npt.ArrayLike]
 
-POOL_FACTOR = 4
-"""Children that are made for each that is evaluated."""
+POOL_FACTOR, MIN_POOL = 3, 200
+"""Children that are made for each that is evaluated, and how many at least."""
+GROWTH = 1.1
+"""The surrogate is fitted again when the evaluations have grown by this factor."""
 MAX_TRIES = 20
 MAX_SURROGATE_FEATURES = 2000
 
@@ -37,24 +39,46 @@ class Front:
     num_evaluations: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """How many rows are evaluated in all, at first, and in each generation, and how many stay as parents."""
+
+    num_evaluations: int
+    population_size: int
+    num_first: int
+    num_children: int
+
+    @classmethod
+    def of(cls, num_evaluations: int, population_size: int | None = None) -> SearchPlan:
+        """Return the plan for so many evaluations; `population_size` is by default a tenth of them, from 20 to 200.
+
+        Raises:
+            InvalidInputError: there is no evaluation to be made, or no pair of parents.
+        """
+        if num_evaluations < 1:
+            raise InvalidInputError(f"num_evaluations must be 1 or more; came {num_evaluations}")
+        size = population_size if population_size is not None else min(max(num_evaluations // 10, 20), 200)
+        if size < 2:
+            raise InvalidInputError(f"population_size must be 2 or more; came {size}")
+        return cls(
+            num_evaluations=num_evaluations,
+            population_size=size,
+            num_first=min(max(num_evaluations // 20, 20), size),
+            num_children=min(max(num_evaluations // 100, 10), size),
+        )
+
+
 class Nsga2:
     """The search as ask and tell: `ask` gives rows that were never asked before, `tell` takes what they are worth."""
 
     def __init__(
-        self,
-        layout: GeneLayout,
-        *,
-        population_size: int,
-        seed: int = 0,
-        initial: GeneMatrix | None = None,
+        self, layout: GeneLayout, plan: SearchPlan, *, seed: int = 0, initial: GeneMatrix | None = None
     ) -> None:
-        if population_size < 2:
-            raise InvalidInputError(f"population_size must be 2 or more; came {population_size}")
         self._layout = layout
-        self._population_size = population_size
+        self._population_size = plan.population_size
         self._rng = np.random.default_rng(seed)
         self._asked: set[bytes] = set()
-        first = spread_rows(layout, population_size, self._rng)
+        first = spread_rows(layout, plan.num_first, self._rng)
         self._pending = first if initial is None else np.concatenate([layout.canonical(initial), first])
         self._genes = np.empty((0, layout.num_genes), dtype=layout.dtype)
         self._values = np.empty((0, 0))
@@ -72,12 +96,15 @@ class Nsga2:
         """The number of rows told so far."""
         return len(self._genes)
 
+    @property
+    def num_pending(self) -> int:
+        """The number of rows that are asked before any child is made."""
+        return len(self._pending)
+
     def ask(self, num: int) -> GeneMatrix:
         """Return up to `num` canonical rows that were not asked before; none where the space is exhausted."""
         first, self._pending = self._unseen(self._pending, num)
-        brood = first
-        if len(self._population):
-            brood = self._breed(num) if not len(first) else first
+        brood = self._breed(num) if len(self._population) and not len(first) else first
         if len(brood) < num:
             brood = np.concatenate([brood, self._fill(num - len(brood), brood)])
         self._asked.update(_keys(brood))
@@ -86,8 +113,8 @@ class Nsga2:
     def tell(self, genes: GeneMatrix, values: npt.ArrayLike, violations: npt.ArrayLike | None = None) -> None:
         """Take the `values` (n, m), all minimised, of rows that `ask` gave.
 
-        `violations` (n,) say how far each row breaks the constraints, 0 where it keeps them: a row that keeps them
-        dominates one that does not.
+        `violations` (n,) are above 0 where a row breaks a constraint, and the smaller the closer it is to keeping all:
+        a row that keeps them dominates one that does not.
 
         Raises:
             InvalidInputError: the shape is wrong, or a value is not finite.
@@ -140,36 +167,31 @@ class Nsga2:
     # ------------------------------------------------------------------------------------------------- children
 
     def _breed(self, num: int) -> GeneMatrix:
-        """Return up to `num` new children, half of them those that the surrogate likes best."""
-        pool = np.empty((0, self._layout.num_genes), dtype=self._layout.dtype)
-        num_wanted = num * (POOL_FACTOR if self._surrogate else 1)
+        """Return up to `num` new children, those of many that the surrogate guesses to be the best."""
+        num_wanted = max(POOL_FACTOR * num, MIN_POOL) if self._surrogate else num
+        pool = self._genes[:0]
         for _ in range(MAX_TRIES):
             num_missing = num_wanted - len(pool)
-            if num_missing <= 0:
-                break
             children = vary(self._layout, self._tournament(num_missing), self._tournament(num_missing), self._rng)
             pool, _ = self._unseen(np.concatenate([pool, children]), num_wanted)
             if len(pool) >= num:
                 break
         if self._surrogate is None or len(pool) <= num:
             return pool[:num]
-        num_chosen = (num + 1) // 2
-        order = self._preference(pool)
-        chosen = order[:num_chosen]
-        others = np.setdiff1d(np.arange(len(pool)), chosen)[: num - num_chosen]
-        brood: GeneMatrix = pool[np.concatenate([chosen, others])]
+        brood: GeneMatrix = pool[self._preference(self._surrogate, pool)[:num]]
         return brood
 
-    def _preference(self, pool: GeneMatrix) -> npt.NDArray[np.int64]:
-        """Return the indices of `pool`, those first that the surrogate ranks best among the population."""
-        surrogate = self._surrogate
-        assert surrogate is not None
+    def _preference(self, surrogate: AdditiveSurrogate, pool: GeneMatrix) -> npt.NDArray[np.int64]:
+        """Return the indices of `pool`, those first whose guessed values rank best among the population's."""
+        population = self._population
         if self.num_evaluations >= GROWTH * self._num_fitted:
             surrogate.fit(self._genes, np.concatenate([self._values, self._violations[:, None]], axis=1))
             self._num_fitted = self.num_evaluations
-        predicted = surrogate.predict(np.concatenate([pool, self._genes[self._population]]))[:, :-1]
-        ranks = pareto_ranks(predicted)
-        crowding = crowding_distances(predicted, ranks)
+        guesses = surrogate.guess(pool, self._rng)
+        values = np.concatenate([guesses[:, :-1], self._values[population]])
+        violations = np.concatenate([guesses[:, -1], self._violations[population]])
+        ranks = _constrained_ranks(values, violations)
+        crowding = crowding_distances(values, ranks)
         order: npt.NDArray[np.int64] = np.lexsort((-crowding[: len(pool)], ranks[: len(pool)]))
         return order
 
@@ -220,6 +242,31 @@ def _constrained_ranks(values: Values, violations: npt.NDArray[np.float64]) -> n
     return ranks
 
 
+Judge = Callable[[GeneMatrix], tuple[npt.ArrayLike, npt.ArrayLike | None]]
+"""From genes (n, num_genes) to values (n, m) and violations (n,), as `Nsga2.tell` takes them."""
+
+
+def run_search(
+    search: Nsga2,
+    judge: Judge,
+    plan: SearchPlan,
+    *,
+    after_generation: Callable[[Nsga2], None] | None = None,
+    on_progress: ProgressCallback = no_progress,
+) -> Front:
+    """Return the front of `search` when it has made the evaluations of `plan`, or when the space is exhausted."""
+    while search.num_evaluations < plan.num_evaluations:
+        num = max(search.num_pending, plan.num_children)
+        genes = search.ask(min(num, plan.num_evaluations - search.num_evaluations))
+        if not len(genes):
+            break
+        search.tell(genes, *judge(genes))
+        if after_generation is not None:
+            after_generation(search)
+        on_progress("search", search.num_evaluations, plan.num_evaluations)
+    return search.front
+
+
 def nsga2(
     num_choices: Sequence[int] | GeneLayout,
     evaluate: Evaluate,
@@ -233,33 +280,13 @@ def nsga2(
     """Return the front of a discrete space after at most `num_evaluations` rows.
 
     `num_choices` holds the number of choices of each gene (or is a `GeneLayout`); `evaluate` takes genes
-    (n, num_genes), each row once, and returns values (n, m), all minimised. `population_size` is by default a
-    twentieth of the evaluations, from 20 to 200. `initial` rows are evaluated first. Where the space has no more rows
-    than may be evaluated, all are, and the front is exact.
+    (n, num_genes), each row once, and returns values (n, m), all minimised. `initial` rows are evaluated first. Where
+    the space has no more rows than may be evaluated, all are, and the front is exact.
 
     Raises:
         InvalidInputError: the numbers are too small, or `evaluate` returns another shape or values that are not finite.
     """
     layout = num_choices if isinstance(num_choices, GeneLayout) else GeneLayout.free(num_choices)
-    size, num_children = choose_sizes(num_evaluations, population_size)
-    search = Nsga2(layout, population_size=size, seed=seed, initial=initial)
-    while search.num_evaluations < num_evaluations:
-        num = num_children if search.num_evaluations else size + (0 if initial is None else len(initial))
-        genes = search.ask(min(num, num_evaluations - search.num_evaluations))
-        if not len(genes):
-            break
-        search.tell(genes, np.asarray(evaluate(genes)))
-        on_progress("search", search.num_evaluations, num_evaluations)
-    return search.front
-
-
-def choose_sizes(num_evaluations: int, population_size: int | None = None) -> tuple[int, int]:
-    """Return the size of the population and the number of children of each generation.
-
-    Raises:
-        InvalidInputError: there is no evaluation to be made.
-    """
-    if num_evaluations < 1:
-        raise InvalidInputError(f"num_evaluations must be 1 or more; came {num_evaluations}")
-    size = population_size if population_size is not None else min(max(num_evaluations // 20, 20), 200)
-    return size, min(max(num_evaluations // 100, 10), size)
+    plan = SearchPlan.of(num_evaluations, population_size)
+    search = Nsga2(layout, plan, seed=seed, initial=initial)
+    return run_search(search, lambda genes: (evaluate(genes), None), plan, on_progress=on_progress)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.search import GeneLayout, Nsga2, hypervolume, nsga2
+from ofa_hw.search import GeneLayout, Nsga2, SearchPlan, hypervolume, nsga2
 from ofa_hw.search.operators import mutate, neighbours, spread_rows, vary
 from ofa_hw.search.pareto import is_non_dominated
 from ofa_hw.space import get_space
@@ -90,7 +90,7 @@ def test_genes_with_many_choices_are_not_cut_to_eight_bits():
 
 
 def test_a_row_that_keeps_the_limits_beats_any_that_does_not():
-    search = Nsga2(GeneLayout.free((3, 3)), population_size=4, seed=0)
+    search = Nsga2(GeneLayout.free((3, 3)), SearchPlan.of(9, 4))
     genes = search.ask(4)
     search.tell(genes, np.arange(8.0).reshape(4, 2), [3.0, 2.0, 0.0, 1.0])
     assert search.front.genes.tolist() == genes[[2]].tolist()
@@ -100,13 +100,13 @@ def test_a_row_that_keeps_the_limits_beats_any_that_does_not():
 def test_rows_to_begin_with_are_asked_first():
     layout = GeneLayout.of_space(get_space("fashion"))
     initial = layout.sample(5, np.random.default_rng(3))
-    search = Nsga2(layout, population_size=8, seed=0, initial=initial)
+    search = Nsga2(layout, SearchPlan.of(100, 8), initial=initial)
     np.testing.assert_array_equal(search.ask(5), initial)
 
 
 @pytest.mark.parametrize("values", [[[1.0, np.nan]] * 4, [[1.0, np.inf]] * 4, [1.0] * 4, [[1.0, 2.0]] * 3, [[]] * 4])
 def test_values_of_a_wrong_kind_are_refused(values):
-    search = Nsga2(GeneLayout.free((3, 3)), population_size=4)
+    search = Nsga2(GeneLayout.free((3, 3)), SearchPlan.of(9, 4))
     with pytest.raises(InvalidInputError, match="values must be"):
         search.tell(search.ask(4), values)
 
