@@ -18,6 +18,8 @@ from ofa_hw.profiling.protocol import Times
 from profilers.ssh import SshTransport
 from profilers.transport import LocalTransport, Transport, Worker
 
+_LEAST_CAPACITY_BYTES = 200e6
+
 TRANSPORTS: dict[str, Callable[[Device], Transport]] = {"local": LocalTransport, "ssh": SshTransport}
 
 
@@ -77,6 +79,10 @@ class ModelFileProfiler(ABC):
         cores = list(cores_of(self.device.cpu_mask)) if self.device.cpu_mask else []
         state: Mapping[str, str] = self.transport.ask({"op": "state", "cores": cores})["state"]
         return state
+
+    def capacity_bytes(self) -> float:
+        """Return the weights that fit into one process: a file and what the runtime makes of it, in half the memory."""
+        return max(float(self._machine["memory_bytes"]) / 5, _LEAST_CAPACITY_BYTES)
 
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> WorkerSession:
         """Write the model files of `workloads` and open them in a fresh process."""

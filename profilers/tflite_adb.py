@@ -115,6 +115,10 @@ class AdbTfliteProfiler:
             state["load"] = load[0]
         return {key: " ".join(text.split()) for key, text in state.items()}
 
+    def capacity_bytes(self) -> float:
+        """Return the weights that are pushed at once; each is opened by a process of its own."""
+        return 1e9
+
     def thermal_status(self) -> int | None:
         """Return Android's thermal status, 0 (none) to 6 (shutdown); None where the phone does not tell."""
         found = re.search(r"Thermal Status: (\d)", self._phone.tell(["dumpsys", "thermalservice"]))

@@ -124,6 +124,10 @@ class TvmRpcProfiler:
         """Return what is known of the device."""
         return {"host": self._connection.address}
 
+    def capacity_bytes(self) -> float:
+        """Return the weights that are uploaded at once; a server tells nothing of its memory."""
+        return 400e6
+
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> Session:
         """Upload the libraries of `workloads` in a new connection, for which the server makes a new process."""
         libraries = [self._compiler.library(workload, plan) for workload in workloads]

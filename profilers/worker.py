@@ -278,6 +278,14 @@ def _read(path: str) -> str:
         return ""
 
 
+def _memory_bytes() -> int:
+    """Return the memory that is free for us, 0 where nothing tells."""
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def _cpu_model() -> str:
     for line in _read("/proc/cpuinfo").splitlines():
         if line.startswith(("model name", "Model")):
@@ -355,7 +363,7 @@ class Server:
             except importlib.metadata.PackageNotFoundError:
                 versions[name] = None
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-        return {"ok": True, "cores": cores, "versions": versions}
+        return {"ok": True, "cores": cores, "versions": versions, "memory_bytes": _memory_bytes()}
 
     def do_state(self, request: dict[str, Any]) -> dict[str, Any]:
         """Tell of the machine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 from collections.abc import Mapping
@@ -61,6 +62,12 @@ def _layer(name: str, out_channels: int, in_channels: int, kernel: tuple[int, in
     return {f"{name}.weight": (out_channels, in_channels, *kernel), f"{name}.bias": (out_channels,)}
 
 
+@functools.cache
+def _normal_values() -> npt.NDArray[np.float32]:
+    """Return normal values, a prime number of them, so that no two rows of a weight are the same."""
+    return np.random.default_rng(0).standard_normal(65521, np.float32)
+
+
 def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
     """Return a block with random weights, which takes as long as a trained one: none of its values are denormal.
 
@@ -68,10 +75,11 @@ def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
     blocks values neither vanish nor grow. The same `spec` and `seed` give the same weights, in every process.
     """
     digest = hashlib.sha256(f"{seed} {spec.key}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+    values = np.roll(_normal_values(), int.from_bytes(digest[:8], "little") % 65521)
     weights = {}
     for name, shape in weight_shapes(spec).items():
         fan_in = math.prod(shape[1:]) if len(shape) > 1 else 100
         gain = 0.5 if spec.has_skip and name == "conv_pwl.weight" else 1.0
-        weights[name] = rng.standard_normal(shape, np.float32) * np.float32(gain * (2 / fan_in) ** 0.5)
+        weights[name] = np.resize(values * np.float32(gain * (2 / fan_in) ** 0.5), shape)
+        values = np.roll(values, 1009)
     return FoldedBlock(spec=spec, weights=weights)

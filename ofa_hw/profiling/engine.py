@@ -28,9 +28,6 @@ from ofa_hw.profiling.rounds import time_rounds, workloads_to_time
 from ofa_hw.profiling.statistics import summarise
 from ofa_hw.progress import ProgressCallback, no_progress
 
-_GROUP_BYTES = 400e6
-"""Weights that are held in one process at most; more workloads are timed in several groups."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeasuredRun:
@@ -138,7 +135,7 @@ class _Run:
         seed: int,
     ) -> None:
         self.profiler, self.plan, self.journal, self.progress, self.seed = profiler, plan, journal, progress, seed
-        self.groups = _in_groups(workloads)
+        self.groups = _in_groups(workloads, profiler.capacity_bytes())
         self.sentinel = _choose_sentinel(workloads)
         weights = [sum(map(_weight, group)) for group in self.groups]
         self.fractions = [weight / sum(weights) / plan.num_processes for weight in weights]
@@ -263,18 +260,16 @@ def _weight(workload: Workload) -> float:
     return sum(block_macs(spec) + 2e5 for spec in workload.specs)
 
 
-def _in_groups(workloads: Sequence[Workload]) -> list[list[Workload]]:
-    """Return the workloads in groups, in order, none of which has weights of more than `_GROUP_BYTES`."""
-    groups: list[list[Workload]] = [[]]
-    size = 0.0
-    for workload in workloads:
-        num_bytes = 4 * sum(block_params(spec) for spec in workload.specs)
-        if groups[-1] and size + num_bytes > _GROUP_BYTES:
-            groups.append([])
-            size = 0.0
-        groups[-1].append(workload)
-        size += num_bytes
-    return groups
+def _in_groups(workloads: Sequence[Workload], capacity_bytes: float) -> list[list[Workload]]:
+    """Return the workloads in as few groups as fit the capacity, of about one size, in their order."""
+    sizes = np.array([4 * sum(block_params(spec) for spec in workload.specs) for workload in workloads])
+    num_groups = min(int(np.ceil(sizes.sum() / capacity_bytes)), len(workloads))
+    before = np.cumsum(sizes) - sizes
+    numbers = (before * num_groups / sizes.sum()).astype(int)
+    return [
+        [workload for workload, number in zip(workloads, numbers, strict=True) if number == group]
+        for group in sorted(set(numbers.tolist()))
+    ]
 
 
 def _choose_sentinel(workloads: Sequence[Workload]) -> Workload:

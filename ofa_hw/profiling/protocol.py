@@ -69,6 +69,10 @@ class Profiler(Protocol):
         """Return what the machine tells of itself now: host, clocks, temperature, load, battery."""
         ...
 
+    def capacity_bytes(self) -> float:
+        """Return how many bytes of weights may be open at once; more are measured in several groups."""
+        ...
+
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> Session:
         """Build `workloads` in a fresh process.
 

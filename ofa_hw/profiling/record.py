@@ -17,6 +17,10 @@ MIN_SAMPLES = 3
 """The fewest samples of a workload that are worth a row."""
 
 
+_MIN_FOR_LEVEL = 8
+"""With fewer samples in a round, its level would be noise."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Round:
     """One round: workloads in the order in which they were timed, the sentinel among them more than once."""
@@ -77,12 +81,24 @@ class ProcessRecord:
         """Return the sentinel's median in each round (num_rounds,), in milliseconds."""
         return np.array(self._sentinels)
 
+    def levels(self) -> Floats:
+        """Return how slow the machine was in each round (num_rounds,), 1 where as quick as in its quicker quarter.
+
+        It is the median over the round's workloads of their time against their own lower quartile; small blocks live
+        in the core's caches, so the sentinel alone would not notice who competes for memory.
+        """
+        index, ms, number = self._flat()
+        quick = np.array([np.quantile(times, 0.25) if len(times) else 1.0 for times in _split(index, ms, self._width)])
+        ratios = _split(number, ms / quick[index], len(self.rounds))
+        return np.array([np.median(of_round) if len(of_round) >= _MIN_FOR_LEVEL else 1.0 for of_round in ratios])
+
     def counted(self) -> npt.NDArray[np.bool_]:
-        """Return whether each round counts (num_rounds,): its sentinel is near the lower quartile of all."""
-        sentinels = self.sentinels()
-        if not len(sentinels):
+        """Return whether each round counts (num_rounds,): sentinel and level are near the lower quartile of all."""
+        if not self.rounds:
             return np.zeros(0, bool)
-        return sentinels <= np.quantile(sentinels, 0.25) * (1 + self.tolerance)
+        sentinels, levels = self.sentinels(), self.levels()
+        is_near = sentinels <= np.quantile(sentinels, 0.25) * (1 + self.tolerance)
+        return is_near & (levels <= np.quantile(levels, 0.25) * (1 + self.tolerance))
 
     def samples(self) -> tuple[list[Floats], list[bool]]:
         """Return each workload's samples in milliseconds, and whether disturbed ones had to be taken.
@@ -91,10 +107,8 @@ class ProcessRecord:
         """
         if not self.rounds:
             return [np.zeros(0)] * self.num_workloads, [False] * self.num_workloads
-        index = np.concatenate([timed.order for timed in self.rounds])
-        ms = np.concatenate([timed.ms for timed in self.rounds])
-        lengths = [len(timed.order) for timed in self.rounds]
-        is_clean = np.repeat(self.counted(), lengths) & ~np.concatenate([timed.is_disturbed for timed in self.rounds])
+        index, ms, number = self._flat()
+        is_clean = self.counted()[number] & ~np.concatenate([timed.is_disturbed for timed in self.rounds])
         every = _split(index, ms, self.num_workloads)
         clean = _split(index[is_clean], ms[is_clean], self.num_workloads)
         is_short = [len(samples) < min(MIN_SAMPLES, len(every[i])) for i, samples in enumerate(clean)]
@@ -110,6 +124,19 @@ class ProcessRecord:
             or len(samples[index]) < max(min_samples, MIN_SAMPLES)
             or relative_half_width(samples[index]) > target_relative_ci
         ]
+
+    @property
+    def _width(self) -> int:
+        return self.num_workloads + 1
+
+    def _flat(self) -> tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.int64]]:
+        """Return of every sample its workload, its time, and the number of its round."""
+        lengths = [len(timed.order) for timed in self.rounds]
+        return (
+            np.concatenate([timed.order for timed in self.rounds]),
+            np.concatenate([timed.ms for timed in self.rounds]),
+            np.repeat(np.arange(len(self.rounds)), lengths),
+        )
 
     def drift(self) -> float:
         """Return by what fraction the sentinel is slower in the last third of the rounds than in the first."""

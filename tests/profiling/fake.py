@@ -30,7 +30,9 @@ class FakeSession:
             raise KeyboardInterrupt
         truth = np.array([true_ms(self.workloads[index]) for index in order])
         noise = 1 + self.profiler.noise * np.abs(self.rng.standard_normal(len(order)))
+        is_sentinel = np.array(order) == len(self.workloads) - 1
         factor = self.profiler.slow_down(self.process, self.num_calls)
+        factor = factor * np.where(is_sentinel, 1, self.profiler.slow_workloads(self.num_calls))
         disturbed = self.rng.random(len(order)) < self.profiler.disturbed
         ms = truth * noise * factor * np.where(disturbed, 3, 1)
         return Times(
@@ -49,8 +51,10 @@ class FakeProfiler:
         self.noise, self.disturbed, self.others_load = noise, disturbed, others_load
         self.output_error, self.fails_after = output_error, fails_after
         self.slow_down = lambda process, call: 1.0
+        self.slow_workloads = lambda call: 1.0
         self.sessions = []
         self.marks = ""
+        self.capacity = 1e9
         self.num_samples = 0
 
     def check(self):
@@ -71,6 +75,9 @@ class FakeProfiler:
 
     def state(self):
         return {"host": "fake", "clocks": "1 MHz", "load": "0.00"}
+
+    def capacity_bytes(self):
+        return self.capacity
 
     def open(self, workloads, plan):
         self.sessions.append(FakeSession(self, list(workloads), len(self.sessions)))

@@ -40,6 +40,24 @@ def test_blocks_and_networks_are_timed_in_the_same_rounds():
         assert row.median_ms == pytest.approx(true_ms(workload), rel=0.005)
 
 
+def test_workloads_beyond_the_capacity_are_timed_in_groups():
+    profiler = FakeProfiler()
+    profiler.capacity = 200_000
+    run = measure(profiler, SPECS, PLAN, networks=networks(3))
+    sizes = [len(session.workloads) - 1 for session in profiler.sessions]
+    assert len(sizes) > PLAN.num_processes
+    assert sum(sizes) == (len(SPECS) + 3) * PLAN.num_processes
+    assert [row.block for row in run.blocks] == list(SPECS)
+
+
+def test_rounds_in_which_all_are_slow_are_repeated_though_the_sentinel_is_not():
+    profiler = FakeProfiler()
+    profiler.slow_workloads = lambda call: 1.3 if call > 20 and call % 4 == 0 else 1.0
+    run = measure(profiler, SPECS, dataclasses.replace(PLAN, target_relative_ci=1e-9, max_seconds=0.5))
+    assert not run.notes["rounds"].endswith(" 0 repeated")
+    assert all(row.p90_ms < 1.1 * true_ms(Workload.of_block(row.block)) for row in run.blocks)
+
+
 def test_each_process_is_fresh_and_closed():
     profiler = FakeProfiler()
     measure_networks(profiler, networks(2), dataclasses.replace(PLAN, num_processes=3))
