@@ -24,7 +24,7 @@ def write_note(name: str, about: str, columns: Sequence[str], rows: Sequence[Seq
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     date = dt.datetime.now(dt.UTC)
-    command = shlex.join(["python", os.path.relpath(sys.argv[0], RESULTS.parent.parent), *sys.argv[1:]])
+    command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     text = "\n".join(
         [
             f"# {name}, {date:%Y-%m-%d}",

@@ -1,9 +1,9 @@
 """How well the predictor of a run ranks subnets by top-1 on images that nobody has seen.
 
-The validation images of the demo are 800: top-1 on so few cannot be ranked, a soft score can. The judge here is the
-whole test set of Fashion-MNIST, 10,000 images (Debian's package dataset-fashion-mnist).
+The demo judges subnets on 800 validation images, whose noise is as large as the differences between subnets. The judge
+here is the whole test set of Fashion-MNIST, 10,000 images (Debian's package dataset-fashion-mnist).
 
-    python benchmarks/ranking.py --run runs/demo
+    python -m benchmarks.ranking --run runs/demo
 """
 
 from __future__ import annotations

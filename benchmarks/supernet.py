@@ -1,0 +1,213 @@
+"""The supernet against PyPI's `ofa` on the same weights, in one process, side by side, medians of alternating rounds.
+
+Training steps are of batch 32 at 128 px. The width phase's step is the teacher and four random subnets, one after the
+other there, side by side on one core each here, as the trainer does. Both sides have the allocator that `prepare_cpu`
+sets, which helps the peer too. Peak memory is the resident set of a process that does nothing else.
+
+    python -m benchmarks.supernet --rounds 15 --threads 2
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks import once_for_all as peer
+from benchmarks.note import write_note
+from ofa_hw.nn import Supernet
+from ofa_hw.nn.layers import channels_last
+from ofa_hw.space import ArchConfig, get_space
+from ofa_hw.training.cpu import one_core_pool, prepare_cpu
+
+SPACE = get_space("ofa-mobilenetv3-w1.0")
+BATCH_SIZE, RESOLUTION = 32, 128
+COLUMNS = ("figure", "ours", "peer or static", "ratio")
+
+
+@click.command()
+@click.option("--rounds", default=15, show_default=True, help="Repetitions of each step.")
+@click.option("--threads", default=2, show_default=True)
+def main(rounds: int, threads: int) -> None:
+    """Print the table of figures and write the note."""
+    prepare_cpu(threads)
+    torch.manual_seed(0)
+    theirs = peer.make_peer()
+    ours = channels_last(Supernet(SPACE))
+    ours.load_published(theirs.state_dict())
+    rows = [
+        extraction(ours, theirs, 20 * rounds),
+        largest_step(ours, theirs, rounds),
+        width_step(ours, theirs, rounds, threads),
+        *(elastic_against_static(ours, name, rounds) for name in ("largest", "smallest")),
+        peak_memory(threads),
+    ]
+    write_note("supernet", __doc__, COLUMNS, rows)
+
+
+def extraction(ours: Supernet, theirs: nn.Module, rounds: int) -> tuple[str, ...]:
+    """Return the row of cutting out a random subnet."""
+    archs = SPACE.sample(rounds, np.random.default_rng(0))
+    for arch in SPACE.sample(100, np.random.default_rng(1)):
+        ours.extract(arch)  # the first of each form is constructed
+    mine, its = alternate(lambda i: ours.extract(archs[i]), lambda i: peer.cut_out(theirs, archs[i]), rounds)
+    return "set and extract a subnet, ms", f"{1e3 * mine:.1f}", f"{1e3 * its:.1f}", f"{its / mine:.1f} x faster"
+
+
+def largest_step(ours: Supernet, theirs: nn.Module, rounds: int) -> tuple[str, ...]:
+    """Return the row of the first phase."""
+    x_BCHW, labels = batch()
+    mine, its = alternate(
+        step_of(ours, None, [SPACE.largest], x_BCHW, labels, None),
+        peer_step_of(theirs, None, [SPACE.largest], x_BCHW, labels),
+        rounds,
+    )
+    return images_a_second("training step of the largest subnet, images/s", mine, its)
+
+
+def width_step(ours: Supernet, theirs: nn.Module, rounds: int, threads: int) -> tuple[str, ...]:
+    """Return the row of a teacher and four subnets."""
+    x_BCHW, labels = batch()
+    archs = SPACE.sample(4, np.random.default_rng(2))
+    my_teacher = channels_last(ours.extract(SPACE.largest)).eval()
+    its_teacher = peer.cut_out(theirs, SPACE.largest).eval()
+    with one_core_pool(threads) as pool:
+        mine, its = alternate(
+            step_of(ours, my_teacher, archs, x_BCHW, labels, pool),
+            peer_step_of(theirs, its_teacher, archs, x_BCHW, labels),
+            rounds,
+        )
+    return images_a_second("step of the width phase, images/s", mine, its)
+
+
+def elastic_against_static(ours: Supernet, name: str, rounds: int) -> tuple[str, ...]:
+    """Return the row of the space's `largest` or `smallest` subnet within the supernet and cut out of it."""
+    arch: ArchConfig = getattr(SPACE, name)
+    x_BCHW, labels = batch()
+    static = channels_last(ours.extract(arch)).train()
+    ours.train()
+    mine, its = alternate(
+        lambda _: F.cross_entropy(ours(x_BCHW, arch), labels).backward(),
+        lambda _: F.cross_entropy(static(x_BCHW), labels).backward(),
+        rounds,
+    )
+    figure = f"forward and backward of the {name} subnet, elastic against static, ms"
+    return figure, f"{1e3 * mine:.0f}", f"{1e3 * its:.0f}", f"{mine / its:.3f} of its time"
+
+
+def peak_memory(threads: int) -> tuple[str, ...]:
+    """Return the row of the memory, each side in a process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    peaks = []
+    for side in ("ours", "peer"):
+        with spawn.Pool(1) as pool:
+            peaks.append(pool.apply(peak_of, (side, threads)))
+    mine, its = peaks
+    figure = "peak memory of the training step of the largest subnet, MB"
+    return figure, f"{mine:.0f}", f"{its:.0f}", f"{mine / its:.2f} of its memory"
+
+
+def peak_of(side: str, threads: int) -> float:
+    """Return the largest resident set, in MB, of this process after three steps."""
+    prepare_cpu(threads)
+    x_BCHW, labels = batch()
+    if side == "ours":
+        step = step_of(channels_last(Supernet(SPACE)), None, [SPACE.largest], x_BCHW, labels, None)
+    else:
+        step = peer_step_of(peer.make_peer(), None, [SPACE.largest], x_BCHW, labels)
+    for turn in range(3):
+        step(turn)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def step_of(
+    net: Supernet,
+    teacher: nn.Module | None,
+    archs: list[ArchConfig],
+    x_BCHW: Tensor,
+    labels: Tensor,
+    pool: ThreadPoolExecutor | None,
+) -> Callable[[int], None]:
+    """Return a training step of ours; with `pool` the subnets are side by side."""
+    net.train()
+    optimizer, parameters = optimizer_of(net), list(net.parameters())
+    nets = [net, *(net.twin() for _ in archs[1:])]
+
+    def learn(place: int, soft_labels: Tensor | None) -> tuple[Tensor | None, ...]:
+        logits = nets[place](x_BCHW, archs[place])
+        loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
+        if soft_labels is not None:
+            loss = loss + F.cross_entropy(logits, soft_labels)
+        return torch.autograd.grad(loss, list(nets[place].parameters()), allow_unused=True)
+
+    def step(_: int) -> None:
+        soft_labels = None
+        if teacher is not None:
+            with torch.no_grad():
+                soft_labels = teacher(x_BCHW).softmax(1)
+        if pool is None:
+            lessons = [learn(place, soft_labels) for place in range(len(archs))]
+        else:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            lessons = [future.result() for future in [pool.submit(learn, i, soft_labels) for i in range(len(archs))]]
+            torch.set_num_threads(threads)
+        for parameter, *parts in zip(parameters, *lessons, strict=True):
+            present = [part for part in parts if part is not None]
+            parameter.grad = sum(present[1:], present[0]) if present else None
+        optimizer.step()
+
+    return step
+
+
+def peer_step_of(
+    net: nn.Module, teacher: nn.Module | None, archs: list[ArchConfig], x_BCHW: Tensor, labels: Tensor
+) -> Callable[[int], None]:
+    """Return a training step of the peer."""
+    net.train()
+    optimizer, x_BCHW = optimizer_of(net), x_BCHW.contiguous()
+    return lambda _: peer.train_step(net, teacher, archs, x_BCHW, labels, optimizer)
+
+
+def optimizer_of(net: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of either side, its rate too small to part their weights."""
+    return torch.optim.SGD(net.parameters(), lr=1e-6, momentum=0.9, nesterov=True, weight_decay=3e-5)
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    """Return the images and labels of every step."""
+    generator = torch.Generator().manual_seed(0)
+    x_BCHW = torch.randn(BATCH_SIZE, 3, RESOLUTION, RESOLUTION, generator=generator)
+    labels = torch.randint(SPACE.num_classes, (BATCH_SIZE,), generator=generator)
+    return x_BCHW.contiguous(memory_format=torch.channels_last), labels
+
+
+def alternate(mine: Callable[[int], object], its: Callable[[int], object], rounds: int) -> tuple[float, float]:
+    """Return the median seconds of either; they take turns, so that what else is running disturbs both."""
+    mine(0)
+    its(0)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for turn in range(rounds):
+        for times, work in zip(seconds, (mine, its), strict=True):
+            start = time.perf_counter()
+            work(turn)
+            times.append(time.perf_counter() - start)
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
+def images_a_second(figure: str, mine: float, its: float) -> tuple[str, ...]:
+    """Return the row of two steps, given in seconds."""
+    return figure, f"{BATCH_SIZE / mine:.1f}", f"{BATCH_SIZE / its:.1f}", f"{its / mine:.2f} x"
+
+
+if __name__ == "__main__":
+    main()
