@@ -156,6 +156,7 @@ class LatencyTable:
         return TableError(
             f"{self.title}: has no row for block {spec.key} of space {space!r} (it was measured for {self.space!r} at "
             f"{', '.join(map(str, self.resolutions))} px); measure it with `{command}`"
+            + (", where --space may be the folder of the run that has other classes" if space == self.space else "")
         )
 
     @property

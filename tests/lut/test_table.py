@@ -55,3 +55,9 @@ def test_block_twice_mixed_conditions_and_no_row_are_refused():
 def test_interval_needs_a_calibration():
     with pytest.raises(TableError, match=r"ofa-hw calibrate --lut lut/example\.csv"):
         table().interval_ms(SPACE, SPACE.encode([SPACE.smallest]))
+
+
+def test_same_space_with_other_classes_is_told_to_be_the_runs():
+    of_run = dataclasses.replace(SPACE, num_classes=3)
+    with pytest.raises(TableError, match=r"classifier-.* the folder of the run that has other classes"):
+        table().latency_ms(of_run, of_run.encode([of_run.smallest]))
