@@ -157,7 +157,8 @@ def verify_run(
     nets = bench.prepare([prediction.arch for prediction in predictions], progress)
     verified_archs = {prediction.arch for prediction in predictions}
     rng = np.random.default_rng([seed, 0x7E57])
-    others = [arch for arch in draw_networks(run.space, num_random + len(nets), rng) if arch not in verified_archs]
+    drawn = draw_networks(run.space, num_random + len(nets) + 2, rng)[2:]  # the first two are not random
+    others = [arch for arch in drawn if arch not in verified_archs]
     archs = [*(prediction.arch for prediction in predictions), *others[:num_random]]
     workloads = [net.workload for net in nets] + [Workload.of_network(run.space, arch) for arch in archs[len(nets) :]]
     measured = measure_networks(profiler, workloads, plan, progress=progress, seed=seed)

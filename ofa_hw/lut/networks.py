@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,9 +16,10 @@ def draw_networks(
 ) -> list[ArchConfig]:
     """Return `num` different architectures at the given `resolutions`, or at all of the space's.
 
-    A third is uniform over the space, a third has no kernel of the largest size (on some CPUs these are a cliff, and
-    a fit to one side of it is off on the other), a third is spread evenly from the smallest to the largest networks,
-    which a uniform draw never meets and every search does.
+    The first two are the smallest and the largest, between which every search ends. Of the others a third is uniform
+    over the space, a third has no kernel of the largest size (on some CPUs these are a cliff, and a fit to one side of
+    it is off on the other), a third is spread evenly from the smallest to the largest networks, which a uniform draw
+    never meets and every search does.
 
     Raises:
         InvalidInputError: a resolution is not of the space, or it has fewer networks.
@@ -25,7 +27,10 @@ def draw_networks(
     sizes = np.array([space.resolutions.index(size) for size in _checked(space, resolutions)])
     if num > space.num_archs // len(space.resolutions) * len(sizes):
         raise InvalidInputError(f"there must be {num} different networks; {space.name!r} has fewer")
-    drawn: dict[ArchConfig, None] = {}
+    ends = (space.smallest, int(sizes.min())), (space.largest, int(sizes.max()))
+    drawn = {dataclasses.replace(arch, resolution=space.resolutions[size]): None for arch, size in ends}
+    if num <= len(drawn):
+        return list(drawn)[:num]
     draws = (_uniform, _without_largest_kernel, _spread)
     for attempt in range(100 * num):
         genes = draws[attempt % len(draws)](space, rng)

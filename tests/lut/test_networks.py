@@ -34,3 +34,10 @@ def test_same_seed_draws_the_same():
 def test_unknown_resolution_is_refused():
     with pytest.raises(InvalidInputError, match="resolutions must be among"):
         draw_networks(SPACE, 3, np.random.default_rng(0), resolutions=(21,))
+
+
+def test_the_ends_of_the_space_come_first():
+    smallest, largest, *_ = draw_networks(SPACE, 10, np.random.default_rng(0), resolutions=(20, 28))
+    assert smallest == SPACE.smallest
+    assert largest == SPACE.largest
+    assert draw_networks(SPACE, 1, np.random.default_rng(0)) == [SPACE.smallest]
