@@ -31,7 +31,7 @@ class DemoConfig:
     """How much of everything the demo does; with the defaults it takes some minutes on two cores."""
 
     num_images: int = 340_000
-    num_samples: int = 300
+    num_samples: int = 500
     num_fit_networks: int = 20
     num_held_out_networks: int = 20
     measuring_seconds: float = 40.0

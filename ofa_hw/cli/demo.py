@@ -19,7 +19,7 @@ from ofa_hw.cli.options import json_option, seed_option, threads_option
     help="Folder of the run; what it holds already is not made again.",
 )
 @click.option("--images", type=click.IntRange(min=1), default=340_000, show_default=True, help="Images of training.")
-@click.option("--samples", type=click.IntRange(min=30), default=300, show_default=True, help="Subnets to evaluate.")
+@click.option("--samples", type=click.IntRange(min=30), default=500, show_default=True, help="Subnets to evaluate.")
 @threads_option
 @seed_option
 @json_option
