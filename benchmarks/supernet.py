@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks import once_for_all as peer
 from benchmarks.note import write_note
+from ofa_hw.cli.console import remark
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.space import ArchConfig, get_space
@@ -44,13 +45,18 @@ def main(rounds: int, threads: int) -> None:
     theirs = peer.make_peer()
     ours = channels_last(Supernet(SPACE))
     ours.load_published(theirs.state_dict())
-    rows = [
-        extraction(ours, theirs, 20 * rounds),
-        largest_step(ours, theirs, rounds),
-        width_step(ours, theirs, rounds, threads),
-        *(elastic_against_static(ours, name, rounds) for name in ("largest", "smallest")),
-        peak_memory(threads),
+    makers = [
+        lambda: extraction(ours, theirs, 20 * rounds),
+        lambda: largest_step(ours, theirs, rounds),
+        lambda: width_step(ours, theirs, rounds, threads),
+        lambda: elastic_against_static(ours, "largest", rounds),
+        lambda: elastic_against_static(ours, "smallest", rounds),
+        lambda: peak_memory(threads),
     ]
+    rows = []
+    for make in makers:
+        rows.append(make())
+        remark(": ".join((rows[-1][0], ", ".join(rows[-1][1:]))))
     write_note("supernet", __doc__, COLUMNS, rows)
 
 
