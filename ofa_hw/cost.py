@@ -12,7 +12,15 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.blocks import block_costs, block_macs, block_params, block_peak_values, block_specs, sum_block_costs
+from ofa_hw.blocks import (
+    BlockCosts,
+    block_costs,
+    block_macs,
+    block_params,
+    block_peak_values,
+    costs_of_blocks,
+    sum_block_costs,
+)
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.lut import LatencyTable
 from ofa_hw.space import Genes, SearchSpace
@@ -86,7 +94,7 @@ class Macs:
     direction: Direction = "min"
 
     @functools.cached_property
-    def _costs(self) -> tuple[FloatArray, FloatArray]:
+    def _costs(self) -> BlockCosts:
         return block_costs(self.space, block_macs)
 
     def evaluate(self, genes: Genes) -> FloatArray:
@@ -104,7 +112,7 @@ class Params:
     direction: Direction = "min"
 
     @functools.cached_property
-    def _costs(self) -> tuple[FloatArray, FloatArray]:
+    def _costs(self) -> BlockCosts:
         return block_costs(self.space, block_params)
 
     def evaluate(self, genes: Genes) -> FloatArray:
@@ -127,24 +135,13 @@ class PeakMemory:
             raise InvalidInputError(f"bytes_per_value must be 1 or more; came {self.bytes_per_value}")
 
     @functools.cached_property
-    def _peaks(self) -> tuple[FloatArray, FloatArray]:
-        """Return the peak of what every network of a resolution has, (resolutions,), and of the elastic blocks."""
-        chains = [
-            block_specs(self.space, dataclasses.replace(self.space.smallest, resolution=resolution))
-            for resolution in self.space.resolutions
-        ]
-        static = [max(block_peak_values(spec) for spec in chain if spec.kind != "mbconv") for chain in chains]
-        return np.array(static, dtype=np.float64), block_costs(self.space, block_peak_values)[1]
+    def _costs(self) -> BlockCosts:
+        return block_costs(self.space, block_peak_values)
 
     def evaluate(self, genes: Genes) -> FloatArray:
         """Return peaks in bytes (n,)."""
-        static, elastic = self._peaks
-        resolutions = genes[:, 0]
-        first = self.space.first_position_gene
-        positions = np.arange(elastic.shape[1])
-        chosen = elastic[resolutions[:, None], positions, genes[:, first::2], genes[:, first + 1 :: 2]]
-        active = np.where(self.space.active_positions(genes), chosen, 0.0)
-        peaks: FloatArray = self.bytes_per_value * np.maximum(static[resolutions], active.max(axis=1))
+        static, elastic = costs_of_blocks(self.space, genes, self._costs)
+        peaks: FloatArray = self.bytes_per_value * np.maximum(static.max(axis=1), elastic.max(axis=1))
         return peaks
 
 

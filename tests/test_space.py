@@ -265,12 +265,10 @@ def test_an_unknown_space_is_answered_with_the_names_there_are():
 
 def test_a_space_file_is_read_and_its_faults_are_told_with_its_name(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(
-        'name = "mine"\nresolutions = [32]\n[[stages]]\nout_channels = 8\nstride = 1\nactivation = "relu"\n'
-    )
-    with pytest.raises(InvalidInputError, match=r"mine\.toml.*use_se"):
+    path.write_text('name = "mine"\nresolutions = [32]\n[[stages]]\nout_channels = 8\nstride = 1\n')
+    with pytest.raises(InvalidInputError, match=r"mine\.toml.*activation"):
         get_space(str(path))
-    path.write_text(path.read_text() + "use_se = false\n")
+    path.write_text(path.read_text() + 'activation = "relu"\n')
     assert get_space(str(path)).resolutions == (32,)
     with pytest.raises(InvalidInputError, match="No such file"):
         get_space(str(tmp_path / "other.toml"))

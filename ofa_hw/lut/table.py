@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.blocks import BlockSpec, block_costs, block_params, block_specs, sum_block_costs
+from ofa_hw.blocks import BlockCosts, BlockSpec, block_costs, block_params, block_specs, sum_block_costs
 from ofa_hw.errors import TableError
 from ofa_hw.lut.calibration import Calibration, Sizes, fit_calibration
 from ofa_hw.profiling.measurement import Measurement, NetworkMeasurement, RunConditions
 from ofa_hw.space import Genes, SearchSpace
 
-Floats = npt.NDArray[np.float64]
+STEM_KINDS = ("conv", "conv_pool")
+"""What may stand at the image."""
 
-_Costs = tuple[Floats, Floats]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,15 +68,17 @@ class LatencyTable:
 
     @functools.cached_property
     def resolutions(self) -> tuple[int, ...]:
-        """The sizes of input image that have a stem in the table, in pixels."""
-        return tuple(sorted({row.block.input_size for row in self.measurements if row.block.kind == "conv"}))
+        """The sizes of input image that have a stem in the table, in pixels: no convolution has fewer channels."""
+        stems = [row.block for row in self.measurements if row.block.kind in STEM_KINDS]
+        image_channels = min((spec.in_channels for spec in stems), default=0)
+        return tuple(sorted({spec.input_size for spec in stems if spec.in_channels == image_channels}))
 
     @functools.cached_property
     def _rows(self) -> dict[BlockSpec, Measurement]:
         return {row.block: row for row in self.measurements}
 
     @functools.cached_property
-    def _arrays(self) -> dict[SearchSpace, tuple[_Costs, _Costs]]:
+    def _arrays(self) -> dict[SearchSpace, tuple[BlockCosts, BlockCosts]]:
         return {}
 
     @property
@@ -83,7 +86,7 @@ class LatencyTable:
         """What an error calls the table: its file, or its device."""
         return str(self.origin or f"table of {self.device if self.measurements else self.space}")
 
-    def _costs(self, space: SearchSpace) -> tuple[_Costs, _Costs]:
+    def _costs(self, space: SearchSpace) -> tuple[BlockCosts, BlockCosts]:
         """Return latencies in milliseconds, NaN where a block is missing, and parameters of the space's blocks."""
         if space not in self._arrays:
             known = {row.block: row.median_ms for row in self.measurements}

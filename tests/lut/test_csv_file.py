@@ -65,11 +65,11 @@ def test_pandas_reads_it(path):
     [
         (",0.", ",-0.", "column median_ms: must be a finite number above 0; came '-0."),
         (",0.", ",zero.", "column median_ms"),
-        ("mbconv", "mbconf", "column kind: must be one of conv"),
+        (",conv,", ",conf,", "column kind: must be one of conv"),
         (",float32,", ",int8,", "column dtype: must be 'float32' as in the head; came 'int8'"),
         ("example,", "pixel,", "column device: must be 'example'"),
         (",False,", ",yes,", "must be True or False|must be one of True, False"),
-        (",relu,", ",gelu,", "column activation"),
+        (",h_swish,", ",gelu,", "column activation"),
         (",40,", ",many,", "column num_runs"),
         ("2026-01-31T", "yesterday ", "column measured_at"),
         ("example,", "", "must have 27 columns|must have .* columns; came"),

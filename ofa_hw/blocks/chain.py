@@ -1,0 +1,137 @@
+"""The chain of blocks of an architecture, from the image to the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ofa_hw.blocks.size import block_macs, block_params
+from ofa_hw.blocks.spec import BlockSpec, hidden_channels
+from ofa_hw.space import ArchConfig, BlockChoice, SearchSpace
+
+
+def block_specs(space: SearchSpace, arch: ArchConfig) -> tuple[BlockSpec, ...]:
+    """Return the blocks of `arch` from the image to the logits.
+
+    Stem and the static block where the space has them, each stage's active blocks, head where it has one, classifier.
+
+    Raises:
+        InvalidInputError: `arch` is not of this space.
+    """
+    space.validate(arch)
+    chain = list(blocks_before(space, arch.resolution))
+    size, channels = output_of(chain, space, arch.resolution)
+    ratios = arch.width_ratios or (1,) * len(space.stages)
+    for stage, (choices, ratio) in enumerate(zip(arch.stages, ratios, strict=True)):
+        for rank, choice in enumerate(choices):
+            chain.append(stage_block(space, stage, rank, choice, size=size, in_channels=channels, width_ratio=ratio))
+            size, channels = chain[-1].output_size, chain[-1].out_channels
+    return (*chain, *blocks_after(space, size=size, in_channels=channels))
+
+
+def blocks_before(space: SearchSpace, resolution: int) -> tuple[BlockSpec, ...]:
+    """Return the static blocks before the stages: the stem and the block behind it, where the space has them."""
+    if not space.stem_channels:
+        return ()
+    channels = space.width(space.stem_channels)
+    stem = BlockSpec(
+        kind="conv",
+        input_size=resolution,
+        in_channels=space.in_channels,
+        mid_channels=0,
+        out_channels=channels,
+        kernel_size=3,
+        stride=space.stem_stride,
+        activation=space.stem_activation,
+        use_se=False,
+        has_skip=False,
+    )
+    if not space.first_channels:
+        return (stem,)
+    out_channels = space.width(space.first_channels)
+    first = BlockSpec(
+        kind="dsconv",
+        input_size=stem.output_size,
+        in_channels=channels,
+        mid_channels=channels,
+        out_channels=out_channels,
+        kernel_size=3,
+        stride=1,
+        activation=space.first_activation,
+        use_se=False,
+        has_skip=channels == out_channels,
+    )
+    return stem, first
+
+
+def stage_block(
+    space: SearchSpace, stage: int, rank: int, choice: BlockChoice, *, size: int, in_channels: int, width_ratio: float
+) -> BlockSpec:
+    """Return the block at place `rank` of a stage, on an input of `size` pixels.
+
+    Where stages choose their widths, the first block of a stage has no shortcut that is its input: whether the widths
+    are equal must not change what the network is.
+    """
+    spec = space.stages[stage]
+    out_channels = space.width(spec.out_channels, width_ratio)
+    stride = spec.stride if rank == 0 else 1
+    is_alike = rank > 0 or not space.has_elastic_width
+    return BlockSpec(
+        kind=spec.kind,
+        input_size=size,
+        in_channels=in_channels,
+        mid_channels=hidden_channels(spec.kind, in_channels, out_channels, choice.expand_ratio),
+        out_channels=out_channels,
+        kernel_size=choice.kernel_size,
+        stride=stride,
+        activation=spec.activation,
+        use_se=spec.use_se,
+        has_skip=stride == 1 and in_channels == out_channels and is_alike and spec.kind != "conv_pool",
+    )
+
+
+def blocks_after(space: SearchSpace, *, size: int, in_channels: int) -> tuple[BlockSpec, ...]:
+    """Return the blocks behind the stages, on an input of `size` pixels: a head where there is one, the classifier."""
+    head: tuple[BlockSpec, ...] = ()
+    if space.head_channels:
+        head = (
+            BlockSpec(
+                kind="head",
+                input_size=size,
+                in_channels=in_channels,
+                mid_channels=space.width(space.head_expand_channels) if space.head_expand_channels else 0,
+                out_channels=space.width(space.head_channels),
+                kernel_size=1,
+                stride=1,
+                activation=space.head_activation,
+                use_se=False,
+                has_skip=False,
+            ),
+        )
+    classifier = BlockSpec(
+        kind="classifier",
+        input_size=1 if head else size,
+        in_channels=head[0].out_channels if head else in_channels,
+        mid_channels=0,
+        out_channels=space.num_classes,
+        kernel_size=1,
+        stride=1,
+        activation="none",
+        use_se=False,
+        has_skip=False,
+    )
+    return *head, classifier
+
+
+def output_of(chain: Sequence[BlockSpec], space: SearchSpace, resolution: int) -> tuple[int, int]:
+    """Return the size in pixels and the channels that come out of `chain`, of the image where it is empty."""
+    return (chain[-1].output_size, chain[-1].out_channels) if chain else (resolution, space.in_channels)
+
+
+def num_macs(space: SearchSpace, arch: ArchConfig) -> int:
+    """Return the multiply-accumulates of `arch` on one image."""
+    return sum(block_macs(spec) for spec in block_specs(space, arch))
+
+
+def num_params(space: SearchSpace, arch: ArchConfig) -> int:
+    """Return the learnt parameters of `arch` as a network of its own."""
+    return sum(block_params(spec) for spec in block_specs(space, arch))
