@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -14,8 +15,12 @@ from ofa_hw.nn.layers import channels_last
 from ofa_hw.predictor.samples import EvaluatedArch
 from ofa_hw.space import ArchConfig, SearchSpace
 from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.prefix_tree import PrefixTree
 
 Choice = TypeVar("Choice", int, float)
+
+BATCH_SIZE = 250
+"""Images in a batch, both where statistics are taken and where subnets are judged."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +34,7 @@ class Scores:
 
 
 @torch.no_grad()
-def predict_logits(net: nn.Module, images: ImageBatches, resolution: int, *, batch_size: int = 250) -> Tensor:
+def predict_logits(net: nn.Module, images: ImageBatches, resolution: int, *, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the logits (n, num_classes) of `net`, in eval mode, for every image of the split in its order."""
     was_training = net.training
     net.eval()
@@ -40,14 +45,35 @@ def predict_logits(net: nn.Module, images: ImageBatches, resolution: int, *, bat
 
 def score_logits(logits: Tensor, labels: Tensor) -> Scores:
     """Return the scores of `logits` (n, num_classes) against the true classes `labels` (n,)."""
-    log_probs = F.log_softmax(logits.double(), dim=1)
-    true_log_prob = log_probs.gather(1, labels[:, None])
-    return Scores(
-        top1=(logits.argmax(1) == labels).double().mean().item(),
-        mean_true_prob=true_log_prob.exp().mean().item(),
-        mean_log_likelihood=min(true_log_prob.mean().item(), 0.0),
-        num_images=len(labels),
-    )
+    return _Marks.of(logits, labels).scores()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Marks:
+    """What each image of a batch, or of several, adds to the scores: `is_right` and `true_log_prob`, both (n,)."""
+
+    is_right: Tensor
+    true_log_prob: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor) -> _Marks:
+        log_probs = F.log_softmax(logits.double(), dim=1)
+        return cls(is_right=logits.argmax(1) == labels, true_log_prob=log_probs.gather(1, labels[:, None])[:, 0])
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Marks]) -> _Marks:
+        return cls(
+            is_right=torch.cat([part.is_right for part in parts]),
+            true_log_prob=torch.cat([part.true_log_prob for part in parts]),
+        )
+
+    def scores(self) -> Scores:
+        return Scores(
+            top1=self.is_right.double().mean().item(),
+            mean_true_prob=self.true_log_prob.exp().mean().item(),
+            mean_log_likelihood=min(self.true_log_prob.mean().item(), 0.0),
+            num_images=len(self.is_right),
+        )
 
 
 class SubnetJudge:
@@ -71,13 +97,30 @@ class SubnetJudge:
     def calibrated(self, arch: ArchConfig) -> nn.Sequential:
         """Return `arch` as a network of its own, its batch norm re-estimated, in eval mode."""
         subnet = channels_last(self.net.extract(arch))
-        recalibrate_batch_norm(subnet, self.calibration.all_at(arch.resolution, 250))
+        recalibrate_batch_norm(subnet, self.calibration.all_at(arch.resolution, BATCH_SIZE))
         return subnet.eval()
 
     def judge(self, arch: ArchConfig) -> EvaluatedArch:
         """Return the scores of `arch`."""
-        scores = score_logits(predict_logits(self.calibrated(arch), self.images, arch.resolution), self.images.labels)
-        return EvaluatedArch(arch=arch, checkpoint=self.checkpoint, **dataclasses.asdict(scores))
+        return self.judge_together([arch])[0]
+
+    def judge_together(self, archs: Sequence[ArchConfig]) -> list[EvaluatedArch]:
+        """Return the scores of each of `archs`, all of one resolution; those that begin alike share the work.
+
+        A subnet's scores do not depend on the others, to the bit.
+        """
+        resolution = archs[0].resolution
+        tree = PrefixTree(self.net, archs)
+        tree.calibrate(self.calibration.all_at(resolution, BATCH_SIZE))
+        marks: list[list[_Marks]] = [[] for _ in archs]
+        labels = self.images.labels.split(BATCH_SIZE)
+        for x_BCHW, labels_B in zip(self.images.all_at(resolution, BATCH_SIZE), labels, strict=True):
+            for of_arch, logits in zip(marks, tree.logits(x_BCHW), strict=True):
+                of_arch.append(_Marks.of(logits, labels_B))
+        return [
+            EvaluatedArch(arch=arch, checkpoint=self.checkpoint, **dataclasses.asdict(_Marks.joined(parts).scores()))
+            for arch, parts in zip(archs, marks, strict=True)
+        ]
 
 
 def corner_archs(space: SearchSpace) -> dict[str, ArchConfig]:

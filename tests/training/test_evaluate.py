@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 import torch
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.nn import Supernet
-from ofa_hw.space import SearchSpace
+from ofa_hw.nn import Supernet, recalibrate_batch_norm
+from ofa_hw.space import SearchSpace, get_space, list_spaces
 from ofa_hw.training import FinetuneConfig, finetune
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.evaluate import SubnetJudge, predict_logits, score_logits
-from ofa_hw.training.sampling import draw_distinct, evaluate_all
+from ofa_hw.training.prefix_tree import PrefixTree
+from ofa_hw.training.sampling import draw_distinct, evaluate_all, sorted_by_prefix
 
 
 @pytest.fixture
@@ -37,6 +39,39 @@ def test_judging_does_not_change_the_supernet(judge: SubnetJudge, tiny_space: Se
     sample = judge.judge(tiny_space.smallest)
     assert sample.num_images == 96
     assert all(torch.equal(before[key], tensor) for key, tensor in judge.net.state_dict().items())
+
+
+def test_subnets_judged_together_have_the_scores_of_each_alone(judge: SubnetJudge, tiny_space: SearchSpace) -> None:
+    archs = sorted_by_prefix(tiny_space, draw_distinct(tiny_space, 40, seed=0))
+    together = list(evaluate_all(judge, archs))
+    for arch, sample in zip(archs, together, strict=True):
+        logits = predict_logits(judge.calibrated(arch), judge.images, arch.resolution)
+        alone = score_logits(logits, judge.images.labels)
+        assert sample.mean_true_prob == pytest.approx(alone.mean_true_prob, abs=1e-6)
+        assert sample.mean_log_likelihood == pytest.approx(alone.mean_log_likelihood, abs=1e-6)
+        assert sample.top1 == pytest.approx(alone.top1, abs=0.011)  # one image of 96 may stand on the border
+    assert together == [judge.judge(arch) for arch in archs]  # to the bit, whatever they were judged with
+
+
+@pytest.mark.parametrize("name", list_spaces())
+def test_tree_of_subnets_gives_the_logits_of_each(name: str) -> None:
+    space = get_space(name)
+    space = dataclasses.replace(space, resolutions=space.resolutions[:1])
+    net = Supernet(space, generator=torch.Generator().manual_seed(0)).eval()
+    archs = draw_distinct(space, 2, seed=0)
+    x_BCHW = torch.randn(4, space.in_channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    tree = PrefixTree(net, [*archs, archs[0]])
+    assert tree.num_blocks < sum(len(list(net.chain(arch))) for arch in archs)
+    tree.calibrate([x_BCHW, x_BCHW.flip(0)[:2]])
+    for arch, logits in zip(archs, tree.logits(x_BCHW), strict=False):
+        subnet = net.extract(arch)
+        recalibrate_batch_norm(subnet, [x_BCHW, x_BCHW.flip(0)[:2]])
+        torch.testing.assert_close(logits, subnet(x_BCHW), rtol=1e-3, atol=1e-3)
+
+
+def test_tree_needs_images_to_calibrate(judge: SubnetJudge, tiny_space: SearchSpace) -> None:
+    with pytest.raises(InvalidInputError, match="at least one batch"):
+        PrefixTree(judge.net, [tiny_space.smallest]).calibrate([])
 
 
 def test_samples_do_not_depend_on_the_number_of_workers(judge: SubnetJudge, tiny_space: SearchSpace) -> None:
