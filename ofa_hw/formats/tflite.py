@@ -52,6 +52,8 @@ def write_tflite(
 class ModelWriter:
     """Grows the tensors, buffers and operators of one float32 model."""
 
+    names_constants = True
+
     def __init__(self, batch_size: int) -> None:
         self.schema = _import_schema()
         self.batch_size = batch_size
@@ -182,7 +184,7 @@ class ModelWriter:
 
     def add_constant(self, name: str, array: npt.NDArray[Any]) -> int:
         """Return the new tensor that holds `array`."""
-        return self.add_tensor(name, array.shape, array)
+        return self.add_tensor(name if self.names_constants else "", array.shape, array)
 
     def add_scalar(self, name: str, number: float) -> int:
         """Return the new constant that is broadcast over a value."""
@@ -246,14 +248,26 @@ class ModelWriter:
 def _pack(model: Any) -> bytes:
     import flatbuffers
 
-    class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-        """Puts vectors of bytes at multiples of 16, as the schema asks for and the Python generator forgets."""
+    class Builder(flatbuffers.Builder):  # type: ignore[misc]
+        """Writes equal shapes, scales and indices once; puts bytes at multiples of 16, which the generator forgets."""
+
+        def __init__(self, initial_size: int) -> None:
+            super().__init__(initial_size)
+            self.offsets: dict[tuple[str, bytes], int] = {}
 
         def StartVector(self, elem_size: int, num_elems: int, alignment: int) -> Any:  # noqa: N802
             return super().StartVector(elem_size, num_elems, _ALIGNMENT if elem_size == 1 else alignment)
 
+        def CreateNumpyVector(self, x: npt.NDArray[Any]) -> int:  # noqa: N802
+            if x.dtype == np.uint8:
+                return int(super().CreateNumpyVector(x))
+            key = (x.dtype.str, x.tobytes())
+            if key not in self.offsets:
+                self.offsets[key] = super().CreateNumpyVector(x)
+            return self.offsets[key]
+
     size = sum(buffer.data.nbytes for buffer in model.buffers if buffer.data is not None)
-    builder = AlignedBuilder(size + size // 8 + 65536)
+    builder = Builder(size + size // 8 + 65536)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 

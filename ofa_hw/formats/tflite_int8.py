@@ -1,4 +1,4 @@
-"""Full-integer TFLite models: int8 throughout, weights quantised for each channel, by the scheme that TFLite lays down.
+"""Full-integer TFLite models: int8 throughout, by the scheme that TFLite lays down.
 
 A value q stands for scale (q - zero_point); weights are symmetric, biases int32 in units of input scale times weight
 scale (Jacob et al., arXiv 1712.05877, section 2; TensorFlow Lite 8-bit quantization specification).
@@ -14,12 +14,26 @@ import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import FoldedBlock
-from ofa_hw.formats.graph import Conv, Graph, HardSigmoid, HardSwish, Linear, Value, lower
+from ofa_hw.formats.graph import (
+    Add,
+    Conv,
+    GlobalMean,
+    Graph,
+    HardSigmoid,
+    HardSwish,
+    Linear,
+    Multiply,
+    Value,
+    lower,
+)
 from ofa_hw.formats.tflite import ModelWriter
 
 Range = tuple[float, float]
 
 _SMALLEST_RANGE = 1e-4
+_ONE_SCALE_LIMIT = 0.02
+"""A layer has one scale for all its weights where that loses no more of them than this (root mean square), else one
+for each channel; those take 20 bytes a channel, a third of a small network. A depthwise layer always has them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +68,8 @@ def write_tflite_int8(
         InvalidInputError: a range is missing or not finite, or a block does not fit the one before it.
     """
     graph = lower(blocks)
-    writer = _Int8Writer(_check_batch(batch_size), _scales(graph, ranges))
+    sixfold = _sixfold(graph)
+    writer = _Int8Writer(_check_batch(batch_size), _scales(graph, ranges, sixfold), sixfold)
     return writer.write(graph, metadata or {})
 
 
@@ -64,14 +79,34 @@ def _check_batch(batch_size: int) -> int:
     return batch_size
 
 
-def _scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
+def _sixfold(graph: Graph) -> frozenset[str]:
+    """Return the names of the values that can stay six times too large: layers with weights alone take them in."""
+    true_sized = {graph.target.name}
+    for operation in reversed(graph.operations):
+        if isinstance(operation, GlobalMean | Multiply):
+            true_sized |= {operation.source.name} if operation.target.name in true_sized else set()
+            true_sized |= {operation.gate.name} if isinstance(operation, Multiply) else set()
+        elif isinstance(operation, Add):
+            true_sized |= {operation.source.name, operation.other.name}
+        elif isinstance(operation, HardSwish | HardSigmoid):
+            true_sized |= {operation.source.name}
+    sixfold: set[str] = set()
+    for operation in graph.operations:
+        is_proportional = isinstance(operation, GlobalMean | Multiply) and operation.source.name in sixfold
+        is_swish = isinstance(operation, HardSwish) and operation.target.name not in true_sized
+        sixfold |= {operation.target.name} if is_proportional or is_swish else set()
+    return frozenset(sixfold)
+
+
+def _scales(graph: Graph, ranges: Mapping[str, Range], sixfold: frozenset[str]) -> dict[str, Scale]:
     scales = {}
     for name in (graph.source.name, *(operation.target.name for operation in graph.operations)):
         if name not in ranges or not np.isfinite(ranges[name]).all():
             raise InvalidInputError(
                 f"ranges must hold the finite least and greatest of {name}; came {ranges.get(name)}"
             )
-        scales[name] = Scale.of_range(*ranges[name])
+        factor = 6 if name in sixfold else 1
+        scales[name] = Scale.of_range(*(factor * end for end in ranges[name]))
     for operation in graph.operations:
         name = operation.target.name
         if isinstance(operation, HardSigmoid):
@@ -87,11 +122,14 @@ def _scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
 
 
 class _Int8Writer(ModelWriter):
-    """Writes the same operators with quantised tensors."""
+    """Writes the same operators with quantised tensors; names of constants would be 3 % of a small network."""
 
-    def __init__(self, batch_size: int, scales: Mapping[str, Scale]) -> None:
+    names_constants = False
+
+    def __init__(self, batch_size: int, scales: Mapping[str, Scale], sixfold: frozenset[str]) -> None:
         super().__init__(batch_size)
-        self.scales = scales
+        self.scales, self.sixfold = scales, sixfold
+        self.numbers: dict[float, int] = {}
 
     def add_value(self, value: Value, *, shape: tuple[int, ...] | None = None) -> int:
         index = super().add_value(value, shape=shape)
@@ -104,11 +142,16 @@ class _Int8Writer(ModelWriter):
         self, operation: Conv | Linear, weight: npt.NDArray[np.float32], *, channel_axis: int | None
     ) -> tuple[int, int]:
         name = operation.target.name
+        is_depthwise = isinstance(operation, Conv) and operation.is_depthwise
+        if not is_depthwise and _loss_of_one_scale(weight) <= _ONE_SCALE_LIMIT:
+            channel_axis = None
         others = None if channel_axis is None else tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
         limits = np.abs(weight).max(axis=others, keepdims=True).astype(np.float64)
         scales = np.maximum(limits, _SMALLEST_RANGE * max(float(limits.max()), _SMALLEST_RANGE)) / 127
         quantised = np.clip(np.rint(weight / scales), -127, 127).astype(np.int8)
         weight_index = self.add_constant(f"{name}.weight", quantised)
+        if operation.source.name in self.sixfold:
+            scales = scales / 6
         self.quantise(weight_index, scales.ravel(), np.zeros(scales.size, np.int64), axis=channel_axis or 0)
         units = scales.ravel() * self.scales[operation.source.name].scale
         limit = np.iinfo(np.int32).max
@@ -118,21 +161,22 @@ class _Int8Writer(ModelWriter):
         return weight_index, bias_index
 
     def add_scalar(self, name: str, number: float) -> int:
-        index = self.add_constant(name, np.array([127], np.int8))
-        self.quantise(index, np.array([number / 127]), np.array([0]))
-        return index
+        if number not in self.numbers:
+            self.numbers[number] = self.add_constant(name, np.array([127], np.int8))
+            self.quantise(self.numbers[number], np.array([number / 127]), np.array([0]))
+        return self.numbers[number]
 
     def add_hard_swish(self, operation: HardSwish) -> None:
-        # XNNPACK does not take an int8 HARD_SWISH; these three it takes, and the graph stays in one piece.
         name, source = operation.target.name, self.of(operation.source)
         gate = self.add_value(dataclasses.replace(operation.target, name=f"{name}.gate"))
         add = self.schema.AddOptionsT()
         add.fusedActivationFunction = self.fused("relu6")
-        self.add_operator("ADD", [source, self.add_scalar(f"{name}.three", 3)], gate, add)
-        sixth = self.add_value(dataclasses.replace(operation.target, name=f"{name}.sixth"))
-        inputs = [source, self.add_scalar(f"{name}.one_sixth", 1 / 6)]
-        self.add_operator("MUL", inputs, sixth, self.schema.MulOptionsT())
-        self.add_operator("MUL", [sixth, gate], self.add_value(operation.target), self.schema.MulOptionsT())
+        self.add_operator("ADD", [source, self.add_scalar("three", 3)], gate, add)
+        if name not in self.sixfold:
+            sixth = self.add_value(dataclasses.replace(operation.target, name=f"{name}.sixth"))
+            self.add_operator("MUL", [source, self.add_scalar("sixth", 1 / 6)], sixth, self.schema.MulOptionsT())
+            source = sixth
+        self.add_operator("MUL", [source, gate], self.add_value(operation.target), self.schema.MulOptionsT())
 
     def quantise(
         self, index: int, scales: npt.NDArray[np.float64], zero_points: npt.NDArray[np.int64], *, axis: int = 0
@@ -143,3 +187,10 @@ class _Int8Writer(ModelWriter):
         parameters.zeroPoint = zero_points.astype(np.int64)
         parameters.quantizedDimension = axis
         self.tensors[index].quantization = parameters
+
+
+def _loss_of_one_scale(weight: npt.NDArray[np.float32]) -> float:
+    """Return the root mean square error of `weight` in int8 with one scale, relative to its root mean square."""
+    step = max(float(np.abs(weight).max()), 1e-30) / 127
+    error = np.rint(weight / step) * step - weight
+    return float(np.linalg.norm(error)) / max(float(np.linalg.norm(weight)), 1e-30)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from ofa_hw.blocks import block_specs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import random_block
+from ofa_hw.formats.graph import HardSwish, lower
 from ofa_hw.formats.tflite_int8 import Scale, write_tflite_int8
 from ofa_hw.nn.reference import run_blocks, value_ranges
 from ofa_hw.space import get_space
@@ -38,6 +41,41 @@ def test_network_is_int8_throughout_and_near_torch(space_name):
     operations = interpreter._get_ops_details()
     assert [operation["op_name"] for operation in operations].count("DELEGATE") == 1
     assert operations[-1]["outputs"].tolist() == [interpreter.get_output_details()[0]["index"]]
+
+
+def test_h_swish_is_two_operators_before_a_layer_and_three_before_a_shortcut():
+    space = get_space("ofa-mobilenetv3-w1.0")
+    blocks = [random_block(spec) for spec in block_specs(space, space.smallest)]
+    stem, first = blocks[:2]
+    assert stem.spec.activation == "h_swish"
+    assert first.spec.has_skip
+    x = np.random.default_rng(0).standard_normal((1, 3, stem.spec.input_size, stem.spec.input_size), np.float32)
+    ranges = value_ranges(blocks, x)
+    swishes = [operation for operation in lower(blocks).operations if isinstance(operation, HardSwish)]
+    assert count(write_tflite_int8(blocks, ranges), "sixth") == 1
+    assert len(swishes) > 10
+    # Alone, the stem's output leaves the model: it has its true size.
+    assert count(write_tflite_int8([stem], value_ranges([stem], x)), "sixth") == 1
+
+
+def count(model, ending):
+    interpreter = interpreters.Interpreter(model_content=model, num_threads=1)
+    return sum(tensor["name"].endswith(ending) for tensor in interpreter.get_tensor_details())
+
+
+def test_weights_of_like_size_share_a_scale_and_others_have_one_for_each_channel():
+    block = random_block(block_specs(get_space("fashion"), get_space("fashion").smallest)[-2])
+    spec = block.spec
+    factors = np.logspace(0, 3, spec.out_channels, dtype=np.float32)[:, None, None, None]
+    wide = {**block.weights, "conv.weight": block.weights["conv.weight"] * factors}
+    x = np.random.default_rng(0).standard_normal((1, spec.in_channels, spec.input_size, spec.input_size), np.float32)
+    assert num_scales(block, x) == 1
+    assert num_scales(dataclasses.replace(block, weights=wide), x) == spec.out_channels
+
+
+def num_scales(block, x):
+    interpreter = interpreters.Interpreter(model_content=write_tflite_int8([block], value_ranges([block], x)))
+    return max(len(tensor["quantization_parameters"]["scales"]) for tensor in interpreter.get_tensor_details())
 
 
 @given(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
