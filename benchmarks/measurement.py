@@ -74,7 +74,7 @@ def draw_region(
 @main.command()
 @_DEVICE
 @_SPACE
-@click.option("--max-seconds", default=240.0, show_default=True)
+@click.option("--max-seconds", default=300.0, show_default=True)
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep the table and the networks' journal in this folder."
 )
@@ -93,7 +93,7 @@ def calibration(device_name: str, space_name: str, max_seconds: float, keep: Pat
         run = measure(
             get_profiler(device.runtime, device),
             unique_block_specs(space, sizes),
-            plan_for(device, target_relative_ci=0.005, max_seconds=max_seconds),
+            plan_for(device, max_seconds=max_seconds),
             networks=[Workload.of_network(space, arch) for arch in (*fit, *unseen)],
             journal=folder / "calibration.journal",
             resume=keep is not None,
@@ -136,7 +136,7 @@ def calibration(device_name: str, space_name: str, max_seconds: float, keep: Pat
 @_SPACE
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the table.")
 def speed(device_name: str, space_name: str, out: Path | None) -> None:
-    """Every block at five resolutions, two processes, intervals of 1 %: how long it takes from start to table."""
+    """Every block at five resolutions, three processes, intervals of 1 %: how long it takes from start to table."""
     space = get_space(space_name)
     begin = time.monotonic()
     blocks, notes = _profile(space, sizes_of(space, FIVE_RESOLUTIONS), device_name)
@@ -202,7 +202,7 @@ def _seconds_to_write(spec: BlockSpec) -> float:
 _CONVERT = """
 import sys, time, litert_torch, torch
 from ofa_hw.blocks import unique_block_specs
-from ofa_hw.nn.mbconv import build_block
+from ofa_hw.nn.static import build_block
 from ofa_hw.space import get_space
 space = get_space(sys.argv[1])
 for index, spec in enumerate(unique_block_specs(space, space.resolutions[:1])[:6]):

@@ -44,8 +44,9 @@ def command(
 ) -> None:
     """Time whole networks on the table's device, and correct the table by them.
 
-    A network's latency becomes a + b sum + c parameters + d blocks, fitted to some networks, judged on others. The fit
-    and its figures are written into the table; from then on searches use them, with intervals.
+    A network's latency becomes a + b sum + c parameters + d blocks + e blocks of the largest kernel, fitted to some
+    networks, judged on others. The fit and its figures are written into the table; from then on searches use them,
+    with intervals.
 
     \b
     Example:
@@ -105,6 +106,7 @@ def show(table: Any, *, as_json: bool) -> None:
     remark(
         f"latency = {calibration.intercept_ms:.4f} ms + {calibration.scale:.4f} sum + "
         f"{calibration.ms_per_mparam:.4f} ms for a million parameters + {1e3 * calibration.ms_per_block:.3f} us for a "
-        f"block, from {calibration.num_fit} networks; "
+        f"block + {1e3 * calibration.ms_per_large_kernel:.3f} us for one of the largest kernel, from "
+        f"{calibration.num_fit} networks; "
         f"the same networks differ by {calibration.repeatability:.2%} between processes"
     )

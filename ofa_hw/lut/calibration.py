@@ -1,9 +1,11 @@
-"""From a sum of blocks to a network's latency: a + b sum + c parameters + d blocks, fitted to whole networks.
+"""From a sum of blocks to a network's latency: a + b sum + c parameters + d blocks + e large kernels.
 
 In a loop a block's weights stay in the cache, in a network they do not: that traffic is the third term. A block on its
 own pays for one call of its runtime, a network pays once for all: that is the fourth, and it tells in networks of
-microseconds. The fit is weighted least squares of relative errors with a weak prior (a = 0, b = 1, c = 0, d = 0), which
-matters only below about ten networks; intervals are those of the fit, widened to what the held-out networks show.
+microseconds. Blocks of the largest kernel pay most for a cold cache, where a runtime has no kernel of one pass for
+them: without the fifth term, XNNPACK's 7 x 7 adds half to the error on networks that hold some. The fit is least
+squares of relative errors with a weak prior (b = 1, all others 0), which matters only below about ten networks;
+intervals are those of the fit, widened to what the held-out networks show.
 """
 
 from __future__ import annotations
@@ -24,28 +26,33 @@ MIN_NETWORKS = 3
 _PRIOR_SCALE = 0.15
 """How far b may be from 1, and the share of a, c and d in a latency from 0, before networks say so."""
 _SMALLEST_ERROR = 1e-3
-_NUM_TERMS = 4
+_NUM_TERMS = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What the latency of networks is told from, each (n,): the plain sum in ms, parameters, number of blocks."""
+    """What the latency of networks is told from, each (n,): the plain sum in ms, and counts.
+
+    `num_large_kernels` is the number of blocks with the largest kernel of the table.
+    """
 
     sum_ms: Floats
     num_params: Floats
     num_blocks: Floats
+    num_large_kernels: Floats
 
     @property
     def features(self) -> Floats:
-        """The terms of the calibration as columns, (n, 4)."""
-        return np.stack([np.ones_like(self.sum_ms), self.sum_ms, self.num_params / 1e6, self.num_blocks], axis=1)
+        """The terms of the calibration as columns, (n, 5)."""
+        terms = (np.ones_like(self.sum_ms), self.sum_ms, self.num_params / 1e6, self.num_blocks, self.num_large_kernels)
+        return np.stack(terms, axis=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figures:
     """How far `model` is off on `num_networks` held-out networks, all of them or those of a region or resolution.
 
-    `model` is plain (the sum), affine (a + b sum), full (with parameters and blocks) or macs (a + b MACs, to compare
+    `model` is plain (the sum), affine (a + b sum), full (all terms) or macs (a + b MACs, to compare
     with). Errors are fractions of the measured latency; `tau` is Kendall's; None where there are too few networks for
     it.
     """
@@ -62,17 +69,18 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The correction: `intercept_ms` + `scale` sum + `ms_per_mparam` Mparams + `ms_per_block` blocks.
+    """The correction: `intercept_ms` + `scale` sum + `ms_per_mparam` Mparams + `ms_per_block` blocks + ...
 
-    `relative_error` is the standard deviation of relative errors; `covariance` (4 x 4, rows in order) that of the
-    four coefficients in units of it. `coverage` is the fraction of held-out networks inside their 90 % intervals,
-    `repeatability` the mean relative difference of the same networks between processes: the floor of all errors.
+    ... + `ms_per_large_kernel` blocks of the largest kernel. `relative_error` is the standard deviation of relative
+    errors; `covariance` (5 x 5, rows in order) that of the coefficients in units of it. `coverage` is the fraction of
+    held-out networks inside their 90 % intervals, `repeatability` the mean relative difference of the same networks between processes: the floor of all errors.
     """
 
     intercept_ms: float
     scale: float
     ms_per_mparam: float
     ms_per_block: float
+    ms_per_large_kernel: float
     relative_error: float
     covariance: tuple[float, ...]
     num_fit: int
@@ -83,14 +91,14 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if len(self.covariance) != _NUM_TERMS**2:
-            raise InvalidInputError(f"covariance must hold 4 x 4 numbers; came {len(self.covariance)}")
+            raise InvalidInputError(f"covariance must hold 5 x 5 numbers; came {len(self.covariance)}")
         numbers = (*self._coefficients, self.relative_error, *self.covariance)
         if not np.isfinite(numbers).all():
             raise InvalidInputError(f"a calibration must be finite; came {numbers}")
 
     @property
-    def _coefficients(self) -> tuple[float, float, float, float]:
-        return self.intercept_ms, self.scale, self.ms_per_mparam, self.ms_per_block
+    def _coefficients(self) -> tuple[float, ...]:
+        return self.intercept_ms, self.scale, self.ms_per_mparam, self.ms_per_block, self.ms_per_large_kernel
 
     def latency_ms(self, sizes: Sizes) -> Floats:
         """Return the corrected latencies (n,) of networks of these sizes."""
@@ -131,17 +139,19 @@ def fit_calibration(
     sum_of: Callable[[NetworkMeasurement], float],
     fit: Sequence[NetworkMeasurement],
     held_out: Sequence[NetworkMeasurement] = (),
+    *,
+    large_kernel: int,
 ) -> Calibration:
     """Return the calibration that the networks `fit` give, judged on `held_out`.
 
-    `sum_of` gives the plain sum of a network's blocks in milliseconds.
+    `sum_of` gives the plain sum of a network's blocks in milliseconds; `large_kernel` is the largest kernel size.
 
     Raises:
         InvalidInputError: there are fewer than `MIN_NETWORKS` to fit.
     """
     if len(fit) < MIN_NETWORKS:
         raise InvalidInputError(f"a calibration needs {MIN_NETWORKS} networks or more; came {len(fit)}")
-    known = _arrays(sum_of, fit)
+    known = _arrays(sum_of, fit, large_kernel)
     features = known.sizes.features / known.measured_ms[:, None]
     prior = _prior(known)
     coefficients, covariance, error = _fit_relative(features, prior)
@@ -151,6 +161,7 @@ def fit_calibration(
         scale=float(coefficients[1]),
         ms_per_mparam=float(coefficients[2]),
         ms_per_block=float(coefficients[3]),
+        ms_per_large_kernel=float(coefficients[4]),
         relative_error=error,
         covariance=tuple(float(entry) for entry in covariance.ravel()),
         num_fit=len(fit),
@@ -159,7 +170,7 @@ def fit_calibration(
         coverage=None,
         figures=(),
     )
-    return _judge(calibration, known, _arrays(sum_of, held_out)) if held_out else calibration
+    return _judge(calibration, known, _arrays(sum_of, held_out, large_kernel)) if held_out else calibration
 
 
 def _judge(calibration: Calibration, known: _Networks, unseen: _Networks) -> Calibration:
@@ -178,12 +189,12 @@ def _judge(calibration: Calibration, known: _Networks, unseen: _Networks) -> Cal
 
 
 def _fit_relative(features: Floats, prior: Floats) -> tuple[Floats, Floats, float]:
-    """Return the coefficients (4,), their covariance (4, 4) in units of the error, and the relative error.
+    """Return the coefficients (5,), their covariance (5, 5) in units of the error, and the relative error.
 
-    `features` (n, 4) are divided by the measured latency, so that all targets are 1. `prior` (4,) holds standard
-    deviations around (0, 1, 0, 0); how much it weighs depends on the error, which is found by iteration.
+    `features` (n, 5) are divided by the measured latency, so that all targets are 1. `prior` (5,) holds standard
+    deviations around (0, 1, 0, 0, 0); how much it weighs depends on the error, which is found by iteration.
     """
-    center = np.array([0.0, 1.0, 0.0, 0.0])
+    center = np.array([0.0, 1.0, 0.0, 0.0, 0.0])
     error = 0.01
     for _ in range(20):
         precision = np.diag((error / prior) ** 2)
@@ -199,16 +210,23 @@ def _prior(known: _Networks) -> Floats:
     latency = float(np.median(known.measured_ms))
     mparams = float(np.median(known.sizes.num_params)) / 1e6
     blocks = float(np.median(known.sizes.num_blocks))
-    return _PRIOR_SCALE * np.array([latency, 1.0, latency / max(mparams, 1e-9), latency / blocks])
+    return _PRIOR_SCALE * np.array(
+        [latency, 1.0, latency / max(mparams, 1e-9), latency / blocks, latency / blocks], np.float64
+    )
 
 
-def _arrays(sum_of: Callable[[NetworkMeasurement], float], networks: Sequence[NetworkMeasurement]) -> _Networks:
+def _arrays(
+    sum_of: Callable[[NetworkMeasurement], float], networks: Sequence[NetworkMeasurement], large_kernel: int
+) -> _Networks:
     return _Networks(
         measured_ms=np.array([network.median_ms for network in networks], np.float64),
         sizes=Sizes(
             sum_ms=np.array([sum_of(network) for network in networks], np.float64),
             num_params=np.array([sum(map(block_params, network.specs)) for network in networks], np.float64),
             num_blocks=np.array([len(network.specs) for network in networks], np.float64),
+            num_large_kernels=np.array(
+                [sum(spec.kernel_size == large_kernel for spec in network.specs) for network in networks], np.float64
+            ),
         ),
         num_macs=np.array([sum(block_macs(spec) for spec in network.specs) for network in networks], np.float64),
         resolutions=np.array([network.specs[0].input_size for network in networks], np.int64),

@@ -78,20 +78,29 @@ class LatencyTable:
         return {row.block: row for row in self.measurements}
 
     @functools.cached_property
-    def _arrays(self) -> dict[SearchSpace, tuple[BlockCosts, BlockCosts]]:
+    def _arrays(self) -> dict[SearchSpace, tuple[BlockCosts, ...]]:
         return {}
+
+    @functools.cached_property
+    def large_kernel(self) -> int:
+        """The largest kernel size of its blocks."""
+        return max(row.block.kernel_size for row in self.measurements)
 
     @property
     def title(self) -> str:
         """What an error calls the table: its file, or its device."""
         return str(self.origin or f"table of {self.device if self.measurements else self.space}")
 
-    def _costs(self, space: SearchSpace) -> tuple[BlockCosts, BlockCosts]:
-        """Return latencies in milliseconds, NaN where a block is missing, and parameters of the space's blocks."""
+    def _costs(self, space: SearchSpace) -> tuple[BlockCosts, ...]:
+        """Return what each block of the space adds to the fields of `Sizes`, latencies NaN where it is missing."""
         if space not in self._arrays:
             known = {row.block: row.median_ms for row in self.measurements}
-            latencies = block_costs(space, lambda spec: known.get(spec, np.nan))
-            self._arrays[space] = latencies, block_costs(space, block_params)
+            self._arrays[space] = (
+                block_costs(space, lambda spec: known.get(spec, np.nan)),
+                block_costs(space, block_params),
+                block_costs(space, lambda _: 1),
+                block_costs(space, lambda spec: spec.kernel_size == self.large_kernel),
+            )
         return self._arrays[space]
 
     # ---------------------------------------------------------------------------------------------- look-up
@@ -141,13 +150,8 @@ class LatencyTable:
         return self.calibration.interval_ms(self._sizes(space, genes, sums), coverage=coverage)
 
     def _sizes(self, space: SearchSpace, genes: Genes, sums: Floats) -> Sizes:
-        num_elastic = space.active_positions(genes).sum(axis=1)
-        num_static = len(block_specs(space, space.smallest)) - sum(space.smallest.depths)
-        return Sizes(
-            sum_ms=sums,
-            num_params=sum_block_costs(space, genes, self._costs(space)[1]),
-            num_blocks=(num_static + num_elastic).astype(np.float64),
-        )
+        counts = [sum_block_costs(space, genes, costs) for costs in self._costs(space)[1:]]
+        return Sizes(sum_ms=sums, num_params=counts[0], num_blocks=counts[1], num_large_kernels=counts[2])
 
     def sum_of(self, network: NetworkMeasurement) -> float:
         """Return the plain sum of the blocks of a measured network in milliseconds."""
@@ -197,7 +201,7 @@ def calibrate_table(
     """
     for network in (*fit, *held_out):
         _check_conditions(table, network)
-    calibration = fit_calibration(table.sum_of, fit, held_out)
+    calibration = fit_calibration(table.sum_of, fit, held_out, large_kernel=table.large_kernel)
     return dataclasses.replace(table, calibration=calibration)
 
 

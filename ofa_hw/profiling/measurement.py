@@ -38,7 +38,7 @@ class MeasurementPlan:
     target_relative_ci: float = 0.01
     min_runs: int = 20
     max_seconds: float = 180.0
-    num_processes: int = 2
+    num_processes: int = 3
     tolerance: float = 0.05
 
     def __post_init__(self) -> None:

@@ -45,12 +45,13 @@ def measurement(spec=SPECS[0], ms=None):
     return Measurement(block=spec, **_row(block_ms(spec) if ms is None else ms))
 
 
-def network(arch, *, intercept_ms=0.01, scale=1.1, ms_per_mparam=0.5, factor=1.0):
+def network(arch, *, intercept_ms=0.01, scale=1.1, ms_per_mparam=0.5, ms_per_large_kernel=0.0, factor=1.0):
     """A network whose latency follows the law of the calibration, times `factor`."""
     workload = Workload.of_network(SPACE, arch)
     total = sum(block_ms(spec) for spec in workload.specs)
     mparams = sum(block_params(spec) for spec in workload.specs) / 1e6
-    ms = (intercept_ms + scale * total + ms_per_mparam * mparams) * factor
+    num_large = sum(spec.kernel_size == 7 for spec in workload.specs)
+    ms = (intercept_ms + scale * total + ms_per_mparam * mparams + ms_per_large_kernel * num_large) * factor
     return NetworkMeasurement(name=workload.name, specs=workload.specs, **_row(ms))
 
 

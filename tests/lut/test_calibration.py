@@ -22,6 +22,14 @@ def test_fit_finds_the_law_that_networks_follow():
     assert calibration.ms_per_mparam == pytest.approx(0.5, rel=0.1)
 
 
+def test_fit_finds_what_each_large_kernel_adds():
+    networks = [network(arch, ms_per_large_kernel=0.004) for arch in ARCHS]
+    calibrated = calibrate_table(table(), networks[:20])
+    assert calibrated.calibration.ms_per_large_kernel == pytest.approx(0.004, rel=0.1)
+    measured = np.array([one.median_ms for one in networks[20:]])
+    assert np.abs(calibrated.latency_ms(SPACE, SPACE.encode(ARCHS[20:])) / measured - 1).max() < 5e-3
+
+
 def test_calibrated_latency_is_what_was_measured():
     calibrated = calibrate_table(table(), [network(arch) for arch in ARCHS[:20]])
     unseen = ARCHS[20:]
