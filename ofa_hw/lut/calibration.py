@@ -73,7 +73,8 @@ class Calibration:
 
     ... + `ms_per_large_kernel` blocks of the largest kernel. `relative_error` is the standard deviation of relative
     errors; `covariance` (5 x 5, rows in order) that of the coefficients in units of it. `coverage` is the fraction of
-    held-out networks inside their 90 % intervals, `repeatability` the mean relative difference of the same networks between processes: the floor of all errors.
+    held-out networks inside their 90 % intervals, `repeatability` the mean relative difference of the same networks
+    between processes: the floor of all errors.
     """
 
     intercept_ms: float
