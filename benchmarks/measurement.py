@@ -3,7 +3,7 @@
     python -m benchmarks.measurement calibration --device host       calibrated from 20 networks, judged on 160 unseen
     python -m benchmarks.measurement speed                           every block at five resolutions, within 1 %
     python -m benchmarks.measurement models [--litert-torch PYTHON]  writing a block's model, against the converter
-    python -m benchmarks.measurement repeat --hours 1                the same table twice
+    python -m benchmarks.measurement repeat --first lut/TABLE.csv    the same table again, an hour later
     python -m benchmarks.measurement contention                      a second process keeps the core busy
     python -m benchmarks.measurement kill                            killed at ten random moments, and resumed
 
@@ -12,6 +12,7 @@ Each writes a dated note below results/. Nothing else may run on the machine, bu
 
 from __future__ import annotations
 
+import datetime as dt
 import multiprocessing
 import os
 import random
@@ -223,24 +224,21 @@ def _seconds_of_converter(python: str, space_name: str) -> list[float]:
 
 
 @main.command()
-@_DEVICE
-@_SPACE
-@click.option("--hours", default=1.0, show_default=True, help="How long to wait in between.")
-def repeat(device_name: str, space_name: str, hours: float) -> None:
-    """The same table twice: how far blocks differ."""
-    space = get_space(space_name)
-    sizes = sizes_of(space, FIVE_RESOLUTIONS)
-    tables = []
-    for index in range(2):
-        time.sleep(index * hours * 3600)
-        blocks, notes = _profile(space, sizes, device_name)
-        tables.append(LatencyTable(space=space.name, measurements=blocks, notes=notes))
-    difference = compare_tables(tables[0], tables[1])
+@click.option("--first", "path", type=click.Path(exists=True, path_type=Path), required=True, help="The earlier table.")
+def repeat(path: Path) -> None:
+    """The same table again, an hour or more later: how far blocks differ."""
+    first = LatencyTable.read(path)
+    space = get_space(first.space)
+    blocks, notes = _profile(space, first.resolutions, first.device)
+    made = dt.datetime.fromisoformat(first.measurements[0].measured_at)
+    hours = f"{(dt.datetime.now(dt.UTC) - made).total_seconds() / 3600:.1f}"
+    second = LatencyTable(space=space.name, measurements=blocks, notes=notes)
+    difference = compare_tables(first, second)
     away = np.abs([block.ratio - 1 for block in difference.blocks])
     columns = ("blocks", "hours between", "median difference", "nine of ten within", "largest", "clear")
     clear = sum(block.is_clear for block in difference.blocks)
     rows = [(len(away), hours, f"{np.median(away):.2%}", f"{np.quantile(away, 0.9):.2%}", f"{away.max():.2%}", clear)]
-    write_note(f"repeat-{space.name}-{device_name}", f"{repeat.help} {_quiet(tables[1].notes)}", columns, rows)
+    write_note(f"repeat-{space.name}-{first.device}", f"{repeat.help} {_quiet(notes)}", columns, rows)
 
 
 @main.command()
