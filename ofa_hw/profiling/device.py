@@ -72,7 +72,9 @@ class Device:
                 raise InvalidInputError(f"device {self.name!r}: {field.name} must be {field.type}; came {value!r}")
 
 
-def plan_for(device: Device, *, target_relative_ci: float = 0.01, max_seconds: float = 180.0) -> MeasurementPlan:
+def plan_for(
+    device: Device, *, target_relative_ci: float = 0.01, max_seconds: float = 180.0, num_processes: int = 3
+) -> MeasurementPlan:
     """Return the plan that measures under the conditions of `device`."""
     return MeasurementPlan(
         batch_size=device.batch_size,
@@ -81,6 +83,7 @@ def plan_for(device: Device, *, target_relative_ci: float = 0.01, max_seconds: f
         cpu_mask=device.cpu_mask,
         target_relative_ci=target_relative_ci,
         max_seconds=max_seconds,
+        num_processes=num_processes,
     )
 
 
