@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ofa_hw.formats.folded import FoldedBlock
-from ofa_hw.nn.mbconv import build_block
+from ofa_hw.nn.static import build_block
 
 _NORM_OF_CONV = {"conv": "bn", "conv_pw": "bn_pw", "conv_dw": "bn_dw", "conv_pwl": "bn_pwl"}
 

@@ -193,4 +193,4 @@ def test_odd_sizes_round_up_where_the_stride_is_two():
 
 def test_every_kind_of_block_occurs_in_a_preset():
     kinds = {spec.kind for name in list_spaces() for spec in unique_block_specs(get_space(name))}
-    assert kinds <= set(KINDS)
+    assert kinds == set(KINDS)

@@ -277,6 +277,6 @@ def test_a_space_file_is_read_and_its_faults_are_told_with_its_name(tmp_path):
 @pytest.mark.parametrize("name", PRESETS)
 def test_largest_and_smallest_have_the_chain_of_their_depths(name):
     space = get_space(name)
-    num_static = 4 if space.first_channels else 3
+    num_static = 1 + sum(map(bool, (space.stem_channels, space.first_channels, space.head_channels)))
     assert len(block_specs(space, space.largest)) == num_static + len(space.position_stages)
     assert len(block_specs(space, space.smallest)) == num_static + sum(space.smallest.depths)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.blocks import BlockSpec
+from ofa_hw.blocks import BlockSpec, block_layers
 from ofa_hw.errors import InvalidInputError
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
@@ -22,22 +22,12 @@ def weight_shapes(spec: BlockSpec) -> dict[str, tuple[int, ...]]:
 
     Convolutions are (out, in, height, width), depthwise ones (channels, 1, height, width), linear layers (out, in).
     """
-    kernel = (spec.kernel_size, spec.kernel_size)
-    mid, out = spec.mid_channels, spec.out_channels
-    if spec.kind == "conv":
-        return _layer("conv", out, spec.in_channels, kernel)
-    if spec.kind == "classifier":
-        return {"linear.weight": (out, spec.in_channels), "linear.bias": (out,)}
-    if spec.kind == "head":
-        if not mid:
-            return _layer("conv", out, spec.in_channels, (1, 1))
-        return {**_layer("conv", mid, spec.in_channels, (1, 1)), "mix.weight": (out, mid, 1, 1)}
-    shapes = _layer("conv_pw", mid, spec.in_channels, (1, 1)) if spec.kind == "mbconv" else {}
-    shapes |= _layer("conv_dw", mid, 1, kernel)
-    if spec.use_se:
-        shapes |= _layer("se.conv_reduce", spec.se_channels, mid, (1, 1))
-        shapes |= _layer("se.conv_expand", mid, spec.se_channels, (1, 1))
-    return shapes | _layer("conv_pwl", out, mid, (1, 1))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in block_layers(spec):
+        shapes[f"{layer.name}.weight"] = layer.weight_shape
+        if layer.norm or layer.has_bias:
+            shapes[f"{layer.name}.bias"] = (layer.out_channels,)
+    return shapes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,20 +48,20 @@ class FoldedBlock:
             raise InvalidInputError(f"weights of {self.spec.key} must be {expected}; came {found}")
 
 
-def _layer(name: str, out_channels: int, in_channels: int, kernel: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (out_channels, in_channels, *kernel), f"{name}.bias": (out_channels,)}
-
-
 @functools.cache
 def _normal_values() -> npt.NDArray[np.float32]:
     """Return normal values, a prime number of them, so that no two rows of a weight are the same."""
     return np.random.default_rng(0).standard_normal(65521, np.float32)
 
 
+_ADDED = ("conv_pwl.weight", "conv3.weight", "conv_shortcut.weight")
+"""The weights whose output a shortcut is added to, or which are the shortcut."""
+
+
 def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
     """Return a block with random weights, which takes as long as a trained one: none of its values are denormal.
 
-    Weights are normal with He's scale, halved where a shortcut adds to their output, so that in a network of such
+    Weights are normal with He's scale, halved where their output is added to another, so that in a network of such
     blocks values neither vanish nor grow. The same `spec` and `seed` give the same weights, in every process.
     """
     digest = hashlib.sha256(f"{seed} {spec.key}".encode()).digest()
@@ -79,7 +69,7 @@ def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
     weights = {}
     for name, shape in weight_shapes(spec).items():
         fan_in = math.prod(shape[1:]) if len(shape) > 1 else 100
-        gain = 0.5 if spec.has_skip and name == "conv_pwl.weight" else 1.0
+        gain = 0.5 if name in _ADDED and (spec.has_skip or spec.kind == "bottleneck") else 1.0
         weights[name] = np.resize(values * np.float32(gain * (2 / fan_in) ** 0.5), shape)
         values = np.roll(values, 1009)
     return FoldedBlock(spec=spec, weights=weights)

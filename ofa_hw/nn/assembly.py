@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa_hw.blocks import BlockSpec
-from ofa_hw.nn.mbconv import build_block
+from ofa_hw.nn.static import build_block
 
 
 def assemble_block(

@@ -9,10 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ofa_hw.blocks import BlockSpec
+from ofa_hw.blocks import BlockSpec, block_layers
 from ofa_hw.formats.folded import FoldedBlock
-
-_BN_OF_CONV = {"conv": "bn", "conv_pw": "bn_pw", "conv_dw": "bn_dw", "conv_pwl": "bn_pwl"}
 
 
 def fold_block(spec: BlockSpec, block: nn.Module) -> FoldedBlock:
@@ -21,18 +19,18 @@ def fold_block(spec: BlockSpec, block: nn.Module) -> FoldedBlock:
     Folding is done in float64 and rounded once to float32.
     """
     weights: dict[str, npt.NDArray[np.float32]] = {}
-    for name, layer in block.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            weight = layer.weight.detach().double()
-            bias = None if layer.bias is None else layer.bias.detach().double()
-            if name in _BN_OF_CONV:
-                norm = getattr(block, _BN_OF_CONV[name])
-                scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
-                weight = weight * scale.reshape(-1, 1, 1, 1)
-                bias = norm.bias.detach().double() - norm.running_mean.double() * scale
-            weights[f"{name}.weight"] = weight.float().contiguous().numpy()
-            if bias is not None:
-                weights[f"{name}.bias"] = bias.float().numpy()
+    for layer in block_layers(spec):
+        module = block.get_submodule(layer.name)
+        weight = module.weight.detach().double()
+        bias = None if module.bias is None else module.bias.detach().double()
+        if layer.norm:
+            norm = block.get_submodule(layer.norm)
+            scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+            weight = weight * scale.reshape(-1, 1, 1, 1)
+            bias = norm.bias.detach().double() - norm.running_mean.double() * scale
+        weights[f"{layer.name}.weight"] = weight.float().contiguous().numpy()
+        if bias is not None:
+            weights[f"{layer.name}.bias"] = bias.float().numpy()
     return FoldedBlock(spec=spec, weights=weights)
 
 

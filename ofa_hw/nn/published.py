@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import SearchSpace
+from ofa_hw.space.stage import UNEXPANDED_KINDS
 
 # once-for-all wraps elastic layers once more, and its releases differ in how often: these all mean the same.
 _SAME = (
@@ -26,19 +27,26 @@ _SAME = (
 )
 
 _LAYERS = (
-    (r"inverted_bottleneck\.conv\.(.+)", r"conv_pw.\1"),
-    (r"inverted_bottleneck\.bn\.(.+)", r"bn_pw.\1"),
-    (r"depth_conv\.conv\.(\d+to\d+)_matrix", r"transform_\1"),
-    (r"depth_conv\.conv\.(.+)", r"conv_dw.\1"),
-    (r"depth_conv\.bn\.(.+)", r"bn_dw.\1"),
-    (r"depth_conv\.se\.fc\.(reduce|expand)\.(.+)", r"se.conv_\1.\2"),
-    (r"point_linear\.conv\.(.+)", r"conv_pwl.\1"),
-    (r"point_linear\.bn\.(.+)", r"bn_pwl.\1"),
+    (r"(?:conv\.)?(conv|bn)\.(\w+)", r"\1.\2"),
+    (r"(?:conv\.)?inverted_bottleneck\.conv\.(.+)", r"conv_pw.\1"),
+    (r"(?:conv\.)?inverted_bottleneck\.bn\.(.+)", r"bn_pw.\1"),
+    (r"(?:conv\.)?depth_conv\.conv\.(\d+to\d+)_matrix", r"transform_\1"),
+    (r"(?:conv\.)?depth_conv\.conv\.(.+)", r"conv_dw.\1"),
+    (r"(?:conv\.)?depth_conv\.bn\.(.+)", r"bn_dw.\1"),
+    (r"(?:conv\.)?depth_conv\.se\.fc\.(reduce|expand)\.(.+)", r"se.conv_\1.\2"),
+    (r"(?:conv\.)?point_linear\.conv\.(.+)", r"conv_pwl.\1"),
+    (r"(?:conv\.)?point_linear\.bn\.(.+)", r"bn_pwl.\1"),
+    (r"conv([123])\.conv\.(.+)", r"conv\1.\2"),
+    (r"conv([123])\.bn\.(.+)", r"bn\1.\2"),
+    (r"downsample\.conv\.(.+)", r"conv_shortcut.\1"),
+    (r"downsample\.bn\.(.+)", r"bn_shortcut.\1"),
 )
 
 
-CLASSIFIER, CLASSIFIER_BIAS = "after.1.linear.weight", "after.1.linear.bias"
-"""Our names of the weights whose rows are the classes."""
+def classifier_names(space: SearchSpace) -> tuple[str, str]:
+    """Return our names of the weight and the bias whose rows are the classes."""
+    place = _classifier_place(space)
+    return f"{place}.linear.weight", f"{place}.linear.bias"
 
 
 def read_published(path: str | Path) -> Mapping[str, Any]:
@@ -90,7 +98,7 @@ def from_published(space: SearchSpace, state: Mapping[str, Any]) -> dict[str, Te
 
 def num_published_classes(space: SearchSpace, state: Mapping[str, Any]) -> int:
     """Return the number of classes of the checkpoint's last layer; InvalidInputError where it has none."""
-    weight = from_published(space, state).get(CLASSIFIER)
+    weight = from_published(space, state).get(classifier_names(space)[0])
     if weight is None or weight.ndim != 2:
         raise InvalidInputError(f"a checkpoint of {space.name!r} must have a classifier (classifier.linear.weight)")
     return len(weight)
@@ -100,30 +108,48 @@ def _our_key(space: SearchSpace, key: str) -> str:
     plain = key.removeprefix("module.")
     for wrapped, bare in _SAME:
         plain = plain.replace(wrapped, bare)
-    if plain.startswith("first_conv."):
-        return plain.replace("first_conv.", "before.0.", 1)
-    if plain.startswith("classifier."):
-        return plain.replace("classifier.", "after.1.", 1)
-    if plain.startswith("final_expand_layer.") and space.head_expand_channels:
-        return plain.replace("final_expand_layer.", "after.0.", 1)
-    if plain.startswith("feature_mix_layer."):
-        layer = plain.removeprefix("feature_mix_layer.")
-        return f"after.0.{layer.replace('conv.', 'mix.', 1) if space.head_expand_channels else layer}"
-    found = re.fullmatch(r"blocks\.(\d+)\.(?:conv\.)?(.+)", plain)
+    found = re.fullmatch(r"(\w+)(?:\.(\d+))?\.(.+)", plain)
     if not found:
         return key
-    prefix, layer = _block_prefix(space, int(found[1])), found[2]
-    for pattern, ours in _LAYERS:
+    part, index, layer = found[1], found[2], found[3]
+    if index is None:
+        return _static_key(space, part, layer) or key
+    prefix = _block_prefix(space, part, int(index))
+    for pattern, ours in _LAYERS if prefix else ():
         if re.fullmatch(pattern, layer):
             return f"{prefix}.{re.sub(pattern, ours, layer)}"
     return key
 
 
-def _block_prefix(space: SearchSpace, index: int) -> str:
-    """Return the module of once-for-all's block: its block 0 is the static one, the rest are our positions in order."""
-    if index == 0 and space.first_channels:
+def _static_key(space: SearchSpace, part: str, layer: str) -> str | None:
+    """Return our name of a weight of the stem, the head or the classifier; None where the space has no such part."""
+    has_mix = bool(space.head_expand_channels)
+    if part == "classifier":
+        return f"{_classifier_place(space)}.{layer}"
+    if part == "first_conv" and space.stem_channels:
+        return f"before.0.{layer}"
+    if part == "final_expand_layer" and has_mix:
+        return f"after.0.{layer}"
+    if part == "feature_mix_layer" and space.head_channels:
+        return f"after.0.{layer.replace('conv.', 'mix.', 1) if has_mix else layer}"
+    return None
+
+
+def _classifier_place(space: SearchSpace) -> str:
+    return "after.1" if space.head_channels else "after.0"
+
+
+def _block_prefix(space: SearchSpace, part: str, index: int) -> str | None:
+    """Return the module of once-for-all's block; None where the space has no such block.
+
+    MobileNets' block 0 is the static one. ResNets' stem is what our first stages are, of plain convolutions.
+    """
+    num_stem = sum(space.stages[stage].kind in UNEXPANDED_KINDS for stage in space.position_stages)
+    if part == "blocks" and index == 0 and space.first_channels:
         return "before.1"
-    position = index - 1 if space.first_channels else index
+    if part not in ("blocks", "input_stem") or (part == "input_stem" and index >= num_stem):
+        return None
+    position = index if part == "input_stem" else index + num_stem - bool(space.first_channels)
     if position >= len(space.position_stages):
-        return f"blocks.{index}"
+        return None
     return f"stages.{space.position_stages[position]}.{space.position_ranks[position]}"

@@ -9,22 +9,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ofa_hw.blocks import BlockSpec, block_specs
+from ofa_hw.blocks import BlockSpec, block_specs, hidden_channels
+from ofa_hw.blocks.chain import blocks_before
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn.assembly import assemble_block
-from ofa_hw.nn.batch_norm import make_norms_elastic
-from ofa_hw.nn.elastic import ElasticInvertedResidual
+from ofa_hw.nn.elastic import (
+    ElasticBlock,
+    ElasticClassifier,
+    ElasticConv,
+    ElasticDepthwiseSeparable,
+    ElasticHead,
+)
+from ofa_hw.nn.elastic_bottleneck import ElasticBottleneck
+from ofa_hw.nn.elastic_mbconv import ElasticInvertedResidual
 from ofa_hw.nn.layers import init_weights
-from ofa_hw.nn.mbconv import build_block
-from ofa_hw.nn.published import CLASSIFIER, CLASSIFIER_BIAS, from_published
-from ofa_hw.space import ArchConfig, SearchSpace, make_divisible
+from ofa_hw.nn.published import classifier_names, from_published
+from ofa_hw.space import ArchConfig, SearchSpace
+
+_ELASTIC = {
+    "conv": ElasticConv,
+    "conv_pool": ElasticConv,
+    "dsconv": ElasticDepthwiseSeparable,
+    "bottleneck": ElasticBottleneck,
+    "head": ElasticHead,
+    "classifier": ElasticClassifier,
+}
+"""The elastic module of each kind but `mbconv`, whose kernel is elastic too."""
 
 
 class Supernet(nn.Module):
     """Every architecture of `space` in one set of weights (arXiv 1908.09791).
 
-    Its parts are the blocks of the largest architecture: `before` and `after` are static and belong to all
-    architectures, `stages` are elastic. Weights start by He's fan-out rule, drawn from `generator`.
+    Its parts are the blocks of the largest architecture: `before` and `after` belong to all architectures, of `stages`
+    the first of each as many as its depth. Weights start by He's fan-out rule, drawn from `generator`.
     """
 
     def __init__(self, space: SearchSpace, *, generator: torch.Generator | None = None) -> None:
@@ -32,28 +49,23 @@ class Supernet(nn.Module):
         super().__init__()
         self.space = space
         specs = block_specs(space, space.largest)
-        num_before, num_elastic = 2 if space.first_channels else 1, len(space.position_stages)
-        self.before = nn.ModuleList(self._static(spec) for spec in specs[:num_before])
-        elastic = iter(specs[num_before : num_before + num_elastic])
+        num_before, num_positions = len(blocks_before(space, space.largest.resolution)), len(space.position_stages)
+        self.before = nn.ModuleList(_ELASTIC[spec.kind](spec) for spec in specs[:num_before])
+        positions = iter(specs[num_before : num_before + num_positions])
         self.stages = nn.ModuleList(
             nn.ModuleList(
-                ElasticInvertedResidual(next(elastic), kernel_sizes=space.kernel_sizes)
+                _elastic_block(next(positions), space.stage_kernel_sizes(stage))
                 for _ in range(max(space.stage_depths(stage)))
             )
             for stage in range(len(space.stages))
         )
-        self.after = nn.ModuleList(self._static(spec) for spec in specs[num_before + num_elastic :])
+        self.after = nn.ModuleList(_ELASTIC[spec.kind](spec) for spec in specs[num_before + num_positions :])
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps, module.momentum = space.bn_eps, space.bn_momentum
         init_weights(self, generator=generator)
 
-    def _static(self, spec: BlockSpec) -> nn.Module:
-        block = build_block(spec)
-        make_norms_elastic(block)
-        return block
-
-    def chain(self, arch: ArchConfig) -> Iterator[tuple[nn.Module, BlockSpec]]:
+    def chain(self, arch: ArchConfig) -> Iterator[tuple[ElasticBlock, BlockSpec]]:
         """Yield the modules that `arch` passes through, each with the block that it acts as."""
         active = [
             block for blocks, choices in zip(self.stages, arch.stages, strict=True) for block in blocks[: len(choices)]
@@ -69,20 +81,14 @@ class Supernet(nn.Module):
             InvalidInputError: `arch` is not of this space.
         """
         for module, spec in self.chain(arch or self.space.largest):
-            x_BCHW = module(x_BCHW, spec) if isinstance(module, ElasticInvertedResidual) else module(x_BCHW)
+            x_BCHW = module(x_BCHW, spec)
         return x_BCHW
 
     @torch.no_grad()
     def extract(self, arch: ArchConfig) -> nn.Sequential:
         """Return `arch` as a network of its own with copies of the weights; in eval mode both give equal outputs."""
         form = {"bn_eps": self.space.bn_eps, "bn_momentum": self.space.bn_momentum, "training": self.training}
-        blocks = []
-        for module, spec in self.chain(arch):
-            if isinstance(module, ElasticInvertedResidual):
-                weights = module.weights_at(spec)
-            else:
-                weights = {key: tensor.clone() for key, tensor in module.state_dict().items()}
-            blocks.append(assemble_block(spec, weights, **form))
+        blocks = (assemble_block(spec, module.weights_at(spec), **form) for module, spec in self.chain(arch))
         subnet = nn.Sequential(*blocks)
         subnet.training = self.training  # the blocks have it already
         return subnet
@@ -106,13 +112,17 @@ class Supernet(nn.Module):
         Raises:
             InvalidInputError: `stage` is not 0 to the number of expand ratios - 1.
         """
-        ratios = self.space.expand_ratios
-        if not 0 <= stage < len(ratios):
-            raise InvalidInputError(f"stage must be 0 to {len(ratios) - 1}; came {stage}")
-        for blocks in self.stages:
-            for block in blocks:
-                widths = (make_divisible(round(block.conv_pw.in_channels * ratio)) for ratio in ratios[-1 - stage :])
-                block.sort_channels(tuple(widths))
+        num_ratios = self.space.max_num_expand_ratios
+        if not 0 <= stage < num_ratios:
+            raise InvalidInputError(f"stage must be 0 to {num_ratios - 1}; came {stage}")
+        for index, (module, spec) in enumerate(self._positions()):
+            ratios = self.space.stage_expand_ratios(self.space.position_stages[index])[-1 - stage :]
+            widths = (hidden_channels(spec.kind, spec.in_channels, spec.out_channels, ratio) for ratio in ratios)
+            module.sort_channels(tuple(widths))
+
+    def _positions(self) -> list[tuple[ElasticBlock, BlockSpec]]:
+        """Return the modules of the stages, each with its largest form."""
+        return list(self.chain(self.space.largest))[len(self.before) : -len(self.after)]
 
     def load_published(self, state: Mapping[str, Any]) -> None:
         """Take the weights of a once-for-all checkpoint of the same space, by its published key names.
@@ -127,8 +137,8 @@ class Supernet(nn.Module):
         expected = self.state_dict()
         missing, extra = sorted(expected.keys() - ours.keys()), sorted(ours.keys() - expected.keys())
         shapes = [key for key in expected.keys() & ours.keys() if expected[key].shape != ours[key].shape]
-        if set(shapes) == {CLASSIFIER, CLASSIFIER_BIAS} and not missing and not extra:
-            num_classes = len(ours[CLASSIFIER])
+        if set(shapes) == set(classifier_names(self.space)) and not missing and not extra:
+            num_classes = len(ours[shapes[0]])
             raise InvalidInputError(
                 f"the checkpoint has {num_classes} classes, {self.space.name!r} has {self.space.num_classes}; make the "
                 f"space with num_classes={num_classes}, or a run by `ofa-hw import-checkpoint`"
@@ -143,3 +153,9 @@ class Supernet(nn.Module):
                 f"the checkpoint must hold the weights of {self.space.name!r}; keys: {', '.join(told)}"
             )
         self.load_state_dict(ours)
+
+
+def _elastic_block(spec: BlockSpec, kernel_sizes: tuple[int, ...]) -> ElasticBlock:
+    if spec.kind == "mbconv":
+        return ElasticInvertedResidual(spec, kernel_sizes=kernel_sizes)
+    return _ELASTIC[spec.kind](spec)
