@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ofa_hw import __version__
 from ofa_hw.blocks import block_specs
 from ofa_hw.errors import RunError
 from ofa_hw.export import ExportCheck, describe, export_subnet
@@ -247,7 +249,7 @@ class _Bench:
             arch,
             self.run.exported_path / f"{arch.arch_id}.tflite",
             images=torch.cat(list(self.images.test.all_at(arch.resolution, 250))),
-            metadata=export_metadata(self.run),
+            metadata=export_metadata(self.run, is_finetuned=self.tuning is not None),
         )
         return _PreparedNet(
             val_top1=val_top1,
@@ -329,39 +331,23 @@ def finetune_chosen(
     )
 
 
-def export_chosen(
-    run: RunFolder, arch: ArchConfig, format_name: str = "tflite", path: Path | None = None
-) -> tuple[ExportCheck, bool]:
-    """Write `arch` with the best weights that `run` has; return the check on its test images, and whether fine-tuned.
-
-    `path` None is a file of the run's folder of exports, named by `arch_id`.
-
-    Raises:
-        RunError, InvalidInputError: as `load_chosen`.
-        ExportError: the file does not compute what the network computes.
-    """
-    subnet, is_tuned = load_chosen(run, arch)
-    check = export_subnet(
-        subnet,
-        run.space,
-        arch,
-        path or run.exported_path / f"{arch.arch_id}.{format_name}",
-        format_name,
-        images=torch.cat(list(open_images(run).test.all_at(arch.resolution, 250))),
-        metadata=export_metadata(run),
-    )
-    return check, is_tuned
-
-
 def weights_path(run: RunFolder, arch: ArchConfig) -> Path:
     """Return where the fine-tuned weights of `arch` are kept."""
     return run.exported_path / f"{arch.arch_id}.safetensors"
 
 
-def export_metadata(run: RunFolder) -> Mapping[str, str]:
-    """Return what an exported file tells its user: labels and normalisation of the images of `run`."""
-    data = run.config["data"]
-    return describe(data["classes"], data["mean"], data["std"])
+def export_metadata(run: RunFolder, *, is_finetuned: bool) -> Mapping[str, str]:
+    """Return what an exported file tells its user: labels, normalisation, and where its weights come from."""
+    data, training = run.config["data"], run.config.get("training", {})
+    provenance = {
+        "tool": f"ofa-hw {__version__}, torch {torch.__version__}",
+        "run": run.path.resolve().name,
+        "images": Path(data.get("source", "unknown")).name,
+        "training_seed": training.get("seed"),
+        "supernet_sha256": sha256_of(run.supernet_path),
+        "weights": "fine-tuned for this network" if is_finetuned else "as in the supernet",
+    }
+    return {**describe(data["classes"], data["mean"], data["std"]), "provenance": json.dumps(provenance)}
 
 
 def _workload(space: SearchSpace, arch: ArchConfig, subnet: nn.Sequential) -> Workload:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ofa_hw.blocks import unique_block_specs
+from ofa_hw.deploy import export_chosen
 from ofa_hw.errors import RunError
 from ofa_hw.lut import LatencyTable
 from ofa_hw.nn import Supernet
@@ -20,7 +21,6 @@ from ofa_hw.training.checkpoint import save_weights
 from ofa_hw.verify import (
     Prediction,
     Verification,
-    export_chosen,
     finetune_chosen,
     load_chosen,
     pick_along,
@@ -94,10 +94,15 @@ def test_chosen_network_is_finetuned_kept_and_exported(run: RunFolder) -> None:
     assert not is_tuned
     tuned = finetune_chosen(run, arch, FinetuneConfig(num_images=640))
     assert tuned.test_top1 > tuned.test_top1_before + 0.1
-    check, is_tuned = export_chosen(run, arch)
-    assert is_tuned
-    assert check.top1_agreement == 1.0
-    assert check.path == run.exported_path / f"{arch.arch_id}.tflite"
+    made = export_chosen(run, arch)
+    assert made.is_finetuned
+    assert made.check.top1_agreement == 1.0
+    assert made.check.path == run.exported_path / f"{arch.arch_id}.tflite"
+    assert made.check.top1 == made.check.torch_top1 == pytest.approx(tuned.test_top1)
+    small = export_chosen(run, arch, "tflite-int8", takes_pixels=True, num_calibration_images=200)
+    assert small.check.top1 == pytest.approx(tuned.test_top1, abs=0.02)
+    assert small.check.num_bytes < 0.5 * made.check.num_bytes
+    assert f"{100 * small.check.top1:.1f} %" in small.card.read_text()
 
 
 def test_nothing_to_verify_is_refused(run: RunFolder, table: LatencyTable) -> None:

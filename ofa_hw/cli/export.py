@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json
+from ofa_hw.cli.console import print_facts, print_json, remark
 from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_option
 
 
@@ -15,32 +15,60 @@ from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_opt
 @run_option
 @chosen_options
 @click.option(
-    "--format", "format_name", type=click.Choice(("tflite", "onnx", "pt2")), default="tflite", show_default=True
+    "--format",
+    "format_name",
+    type=click.Choice(("tflite", "tflite-int8", "onnx", "pt2")),
+    default="tflite",
+    show_default=True,
+)
+@click.option("--pixels", is_flag=True, help="The file takes uint8 pixels and normalises them itself.")
+@click.option(
+    "--calibration-images",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Training images from which int8 takes its scales.",
 )
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file.  [default: in exported/ of the run]"
 )
 @json_option
 def command(
-    run: Path | None, pick: int | None, arch_file: Path | None, format_name: str, out: Path | None, as_json: bool
+    run: Path | None,
+    pick: int | None,
+    arch_file: Path | None,
+    format_name: str,
+    pixels: bool,
+    calibration_images: int,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Write a network for its runtime, checked against torch.
 
-    The weights are the fine-tuned ones where `verify` made them, else those of the supernet. The file is run on the
-    test images and compared with torch before it is written.
+    The weights are the fine-tuned ones where `verify` made them, else those of the supernet. The file is run in its
+    runtime on the test images and compared with torch before it is written; labels and provenance stand in it, and
+    in the card beside it.
 
     \b
     Example:
       ofa-hw export --pick 3 --format tflite
+      ofa-hw export --pick 3 --format tflite-int8 --pixels
     """
+    from ofa_hw.deploy import export_chosen
     from ofa_hw.run import RunFolder
-    from ofa_hw.verify import export_chosen
 
     folder = RunFolder.open(run)
     arch = chosen_arch(folder, pick, arch_file)
-    check, is_tuned = export_chosen(folder, arch, format_name, out)
-    facts = {**dataclasses.asdict(check), "path": str(check.path), "is_finetuned": is_tuned, "arch_id": arch.arch_id}
+    made = export_chosen(folder, arch, format_name, out, takes_pixels=pixels, num_calibration_images=calibration_images)
+    check = made.check
+    facts = dataclasses.asdict(check) | {"path": str(check.path), "card": str(made.card)}
+    facts |= {"is_finetuned": made.is_finetuned, "takes_pixels": pixels, "arch_id": arch.arch_id}
     if as_json:
         print_json(facts)
-    else:
-        print_facts(facts.items())
+        return
+    print_facts(facts.items())
+    if check.top1 is not None and check.torch_top1 is not None:
+        remark(
+            f"top-1 on {check.num_images} test images: {check.top1:.1%} by the file, {check.torch_top1:.1%} by torch "
+            f"in float32; {check.num_bytes / 1000:.1f} kB"
+        )

@@ -17,7 +17,10 @@ from ofa_hw.formats.graph import (
     HardSigmoid,
     HardSwish,
     Linear,
+    MaxPool,
+    MeanPool,
     Multiply,
+    Normalisation,
     Operation,
     Value,
     lower,
@@ -29,12 +32,16 @@ _IR_VERSION = 8
 
 
 def write_onnx(
-    blocks: Sequence[FoldedBlock], *, batch_size: int = 1, metadata: Mapping[str, str] | None = None
+    blocks: Sequence[FoldedBlock],
+    *,
+    batch_size: int = 1,
+    metadata: Mapping[str, str] | None = None,
+    normalisation: Normalisation | None = None,
 ) -> bytes:
     """Return the float32 model of `blocks`, one after the other, as the content of an .onnx file.
 
     The input `input` is (batch_size, channels, size, size); the output `output` (batch_size, classes) behind a
-    classifier, else NCHW. `metadata` is kept in the file under its names.
+    classifier, else NCHW. With `normalisation` the input is `image`, uint8 pixels. `metadata` is kept in the file.
 
     Raises:
         MissingDependencyError: onnx is not installed.
@@ -43,13 +50,17 @@ def write_onnx(
     if batch_size < 1:
         raise InvalidInputError(f"batch_size must be 1 or more; came {batch_size}")
     helper, onnx = _import_helper(), _import_onnx()
-    graph = lower(blocks)
+    graph = lower(blocks, normalisation)
     writer = _NodeWriter(helper)
+    name, kind = "input", onnx.TensorProto.FLOAT
+    if graph.takes_pixels:
+        name, kind = "image", onnx.TensorProto.UINT8
+        writer.add_node("Cast", [name], graph.source.name, to=onnx.TensorProto.FLOAT)
     for operation in graph.operations:
         writer.add(operation)
     writer.rename(graph.target.name, "output")
     is_logits = isinstance(graph.operations[-1], Linear)
-    source = helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, _shape(graph.source, batch_size))
+    source = helper.make_tensor_value_info(name, kind, _shape(graph.source, batch_size))
     shape = [batch_size, graph.target.channels] if is_logits else _shape(graph.target, batch_size)
     target = helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, shape)
     model = helper.make_model(
@@ -85,10 +96,19 @@ class _NodeWriter:
                 self.add_node("HardSigmoid", [source], target, alpha=1 / 6, beta=0.5)
             case GlobalMean():
                 self.add_node("GlobalAveragePool", [source], target)
+            case MaxPool():
+                window = {"kernel_shape": [3] * 2, "strides": [operation.stride] * 2, "pads": [1] * 4}
+                self.add_node("MaxPool", [source], target, **window)
+            case MeanPool():
+                edge = -operation.source.size % operation.stride
+                window = {"kernel_shape": [operation.stride] * 2, "strides": [operation.stride] * 2}
+                self.add_node("AveragePool", [source], target, **window, pads=[0, 0, edge, edge], count_include_pad=0)
             case Multiply():
                 self.add_node("Mul", [source, operation.gate.name], target)
             case Add():
-                self.add_node("Add", [source, operation.other.name], target)
+                raw = self.raw_name(target, operation.activation)
+                self.add_node("Add", [source, operation.other.name], raw)
+                self.add_activation(raw, target, operation.activation)
             case Linear():
                 self.add_node("Flatten", [source], f"{target}.flat", axis=1)
                 inputs = [
@@ -105,7 +125,7 @@ class _NodeWriter:
             self.add_constant(f"{target}.weight", conv.weight),
             self.add_constant(f"{target}.bias", conv.bias),
         ]
-        raw = target if conv.activation == "none" else f"{target}.raw"
+        raw = self.raw_name(target, conv.activation)
         self.add_node(
             "Conv",
             inputs,
@@ -115,9 +135,16 @@ class _NodeWriter:
             pads=[conv.kernel_size // 2] * 4,
             group=conv.target.channels if conv.is_depthwise else 1,
         )
-        if conv.activation == "relu":
+        self.add_activation(raw, target, conv.activation)
+
+    def raw_name(self, target: str, activation: str) -> str:
+        """Return the name of what comes before an activation, `target` itself where there is none."""
+        return target if activation == "none" else f"{target}.raw"
+
+    def add_activation(self, raw: str, target: str, activation: str) -> None:
+        if activation == "relu":
             self.add_node("Relu", [raw], target)
-        elif conv.activation == "relu6":
+        elif activation == "relu6":
             limits = [self.add_constant(f"{target}.{limit}", np.array(limit, np.float32)) for limit in (0, 6)]
             self.add_node("Clip", [raw, *limits], target)
 

@@ -22,7 +22,10 @@ from ofa_hw.formats.graph import (
     HardSigmoid,
     HardSwish,
     Linear,
+    MaxPool,
+    MeanPool,
     Multiply,
+    Normalisation,
     Operation,
     Value,
     lower,
@@ -33,12 +36,16 @@ _ALIGNMENT = 16
 
 
 def write_tflite(
-    blocks: Sequence[FoldedBlock], *, batch_size: int = 1, metadata: Mapping[str, str] | None = None
+    blocks: Sequence[FoldedBlock],
+    *,
+    batch_size: int = 1,
+    metadata: Mapping[str, str] | None = None,
+    normalisation: Normalisation | None = None,
 ) -> bytes:
     """Return the float32 model of `blocks`, one after the other, as the content of a .tflite file.
 
     The input is (batch_size, size, size, channels); the output (batch_size, classes) behind a classifier, else NHWC.
-    `metadata` is kept in the file under its names.
+    With `normalisation` the input is uint8 pixels. `metadata` is kept in the file under its names.
 
     Raises:
         MissingDependencyError: ai-edge-litert is not installed.
@@ -46,7 +53,7 @@ def write_tflite(
     """
     if batch_size < 1:
         raise InvalidInputError(f"batch_size must be 1 or more; came {batch_size}")
-    return ModelWriter(batch_size).write(lower(blocks), metadata or {})
+    return ModelWriter(batch_size).write(lower(blocks, normalisation), metadata or {})
 
 
 class ModelWriter:
@@ -66,14 +73,14 @@ class ModelWriter:
 
     def write(self, graph: Graph, metadata: Mapping[str, str]) -> bytes:
         """Return the content of the file."""
-        self.add_value(graph.source)
+        source = self.add_pixels(graph.source) if graph.takes_pixels else self.add_value(graph.source)
         for operation in graph.operations:
             self.add_operation(operation)
         subgraph = self.schema.SubGraphT()
         subgraph.name = "main"
         subgraph.tensors = self.tensors
         subgraph.operators = self.operators
-        subgraph.inputs = [self.values[graph.source.name]]
+        subgraph.inputs = [source]
         subgraph.outputs = [self.values[graph.target.name]]
         model = self.schema.ModelT()
         model.version = _VERSION
@@ -86,6 +93,17 @@ class ModelWriter:
 
     # ------------------------------------------------------------------------------------------ operations
 
+    pixel_operator = ("CAST", "CastOptionsT")
+
+    def add_pixels(self, source: Value) -> int:
+        """Return the input of uint8 pixels, and append the operator that makes numbers of them."""
+        shape = (self.batch_size, source.size, source.size, source.channels)
+        pixels = self.add_tensor("image", shape)
+        self.tensors[pixels].type = self.schema.TensorType.UINT8
+        code, options = self.pixel_operator
+        self.add_operator(code, [pixels], self.add_value(source), getattr(self.schema, options)())
+        return pixels
+
     def add_operation(self, operation: Operation) -> None:
         """Append an operation, as one operator or several."""
         match operation:
@@ -97,12 +115,18 @@ class ModelWriter:
                 self.add_hard_sigmoid(operation)
             case GlobalMean():
                 self.add_mean(operation)
+            case MaxPool():
+                self.add_pool("MAX_POOL_2D", operation, kernel_size=3)
+            case MeanPool():
+                self.add_pool("AVERAGE_POOL_2D", operation, kernel_size=operation.stride)
             case Multiply():
                 inputs = [self.of(operation.source), self.of(operation.gate)]
                 self.add_operator("MUL", inputs, self.add_value(operation.target), self.schema.MulOptionsT())
             case Add():
                 inputs = [self.of(operation.source), self.of(operation.other)]
-                self.add_operator("ADD", inputs, self.add_value(operation.target), self.schema.AddOptionsT())
+                options = self.schema.AddOptionsT()
+                options.fusedActivationFunction = self.fused(operation.activation)
+                self.add_operator("ADD", inputs, self.add_value(operation.target), options)
             case Linear():
                 self.add_linear(operation)
 
@@ -111,7 +135,7 @@ class ModelWriter:
         source = self.of(conv.source)
         is_padded = conv.stride == 2 and conv.source.size % 2 == 0 and conv.kernel_size > 1
         if is_padded:
-            source = self.add_pad(conv, source)
+            source = self.add_pad(conv, source, margin=conv.kernel_size // 2)
         # OIHW becomes OHWI; a depthwise C1HW becomes 1HWC.
         order, channel_axis = ((1, 2, 3, 0), 3) if conv.is_depthwise else ((0, 2, 3, 1), 0)
         weights = self.add_weights(conv, conv.weight.transpose(order), channel_axis=channel_axis)
@@ -131,13 +155,24 @@ class ModelWriter:
         name = operation.target.name
         return self.add_constant(f"{name}.weight", weight), self.add_constant(f"{name}.bias", operation.bias)
 
-    def add_pad(self, conv: Conv, source: int) -> int:
-        """Return the padded input of a convolution."""
-        margin = conv.kernel_size // 2
+    def add_pool(self, code: str, pool: MaxPool | MeanPool, *, kernel_size: int) -> None:
+        """Append a pooling, after a PAD where SAME would not do; SAME leaves what it pads out of a mean."""
+        source = self.of(pool.source)
+        is_padded = pool.stride == 2 and pool.source.size % 2 == 0 and kernel_size == 3
+        if is_padded:
+            source = self.add_pad(pool, source, margin=1)
+        options = self.schema.Pool2DOptionsT()
+        options.padding = self.schema.Padding.VALID if is_padded else self.schema.Padding.SAME
+        options.filterHeight = options.filterWidth = kernel_size
+        options.strideH = options.strideW = pool.stride
+        self.add_operator(code, [source], self.add_value(pool.target), options)
+
+    def add_pad(self, operation: Conv | MaxPool | MeanPool, source: int, *, margin: int) -> int:
+        """Return the input of an operation, padded with zeros."""
         paddings = np.array([[0, 0], [margin, margin], [margin, margin], [0, 0]], np.int32)
-        size = conv.source.size + 2 * margin
-        padded = self.add_value(Value(name=f"{conv.target.name}.padded", size=size, channels=conv.source.channels))
-        inputs = [source, self.add_constant(f"{conv.target.name}.paddings", paddings)]
+        size, channels = operation.source.size + 2 * margin, operation.source.channels
+        padded = self.add_value(Value(name=f"{operation.target.name}.padded", size=size, channels=channels))
+        inputs = [source, self.add_constant(f"{operation.target.name}.paddings", paddings)]
         self.add_operator("PAD", inputs, padded, self.schema.PadOptionsT())
         return padded
 

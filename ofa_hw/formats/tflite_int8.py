@@ -22,7 +22,10 @@ from ofa_hw.formats.graph import (
     HardSigmoid,
     HardSwish,
     Linear,
+    MaxPool,
+    MeanPool,
     Multiply,
+    Normalisation,
     Value,
     lower,
 )
@@ -57,17 +60,20 @@ def write_tflite_int8(
     *,
     batch_size: int = 1,
     metadata: Mapping[str, str] | None = None,
+    normalisation: Normalisation | None = None,
 ) -> bytes:
     """Return the int8 model of `blocks` as the content of a .tflite file; input and output are int8 too.
 
     `ranges` holds the least and greatest of every value between operations, by the names of `formats.graph.lower`,
-    as they were observed on typical inputs.
+    as they were observed on typical inputs. With `normalisation` the input is uint8 pixels.
 
     Raises:
         MissingDependencyError: ai-edge-litert is not installed.
         InvalidInputError: a range is missing or not finite, or a block does not fit the one before it.
     """
-    graph = lower(blocks)
+    graph = lower(blocks, normalisation)
+    if graph.takes_pixels:
+        ranges = {**ranges, graph.source.name: (0.0, 255.0)}
     sixfold = _sixfold(graph)
     writer = _Int8Writer(_check_batch(batch_size), _scales(graph, ranges, sixfold), sixfold)
     return writer.write(graph, metadata or {})
@@ -83,7 +89,7 @@ def _sixfold(graph: Graph) -> frozenset[str]:
     """Return the names of the values that can stay six times too large: layers with weights alone take them in."""
     true_sized = {graph.target.name}
     for operation in reversed(graph.operations):
-        if isinstance(operation, GlobalMean | Multiply):
+        if isinstance(operation, GlobalMean | MaxPool | MeanPool | Multiply):
             true_sized |= {operation.source.name} if operation.target.name in true_sized else set()
             true_sized |= {operation.gate.name} if isinstance(operation, Multiply) else set()
         elif isinstance(operation, Add):
@@ -92,7 +98,8 @@ def _sixfold(graph: Graph) -> frozenset[str]:
             true_sized |= {operation.source.name}
     sixfold: set[str] = set()
     for operation in graph.operations:
-        is_proportional = isinstance(operation, GlobalMean | Multiply) and operation.source.name in sixfold
+        is_proportional = isinstance(operation, GlobalMean | MaxPool | MeanPool | Multiply)
+        is_proportional = is_proportional and operation.source.name in sixfold
         is_swish = isinstance(operation, HardSwish) and operation.target.name not in true_sized
         sixfold |= {operation.target.name} if is_proportional or is_swish else set()
     return frozenset(sixfold)
@@ -116,6 +123,8 @@ def _scales(graph: Graph, ranges: Mapping[str, Range], sixfold: frozenset[str]) 
             low, high = ranges[operation.source.name]
             scales[f"{name}.gate"] = Scale.of_range(0, 6)
             scales[f"{name}.sixth"] = Scale.of_range(low / 6, high / 6)
+        elif isinstance(operation, MaxPool | MeanPool):
+            scales[name] = scales[f"{name}.padded"] = scales[operation.source.name]
         elif isinstance(operation, Conv):
             scales[f"{name}.padded"] = scales[operation.source.name]
     return scales
@@ -159,6 +168,13 @@ class _Int8Writer(ModelWriter):
         bias_index = self.add_constant(f"{name}.bias", bias)
         self.quantise(bias_index, units, np.zeros(units.size, np.int64))
         return weight_index, bias_index
+
+    pixel_operator = ("QUANTIZE", "QuantizeOptionsT")
+
+    def add_pixels(self, source: Value) -> int:
+        pixels = super().add_pixels(source)
+        self.quantise(pixels, np.array([1.0]), np.array([0]))
+        return pixels
 
     def add_scalar(self, name: str, number: float) -> int:
         if number not in self.numbers:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from ofa_hw import markdown
+from ofa_hw.markdown import escaped
 from ofa_hw.report.document import Section, Table
 from ofa_hw.report.figures import Figure, figures_of
 from ofa_hw.report.results import RunResults
@@ -14,21 +16,21 @@ from ofa_hw.report.summary import lead_of, provenance_of
 
 def report_markdown(results: RunResults, comparison: Section | None = None) -> str:
     """Return the tables of the run, a `comparison` first; what comes from names and files is escaped."""
-    parts = [f"# {_escaped(results.name)}", *map(_escaped, lead_of(results))]
+    parts = [f"# {escaped(results.name)}", *map(escaped, lead_of(results))]
     figures = figures_of(results)
     if figures:
         parts += ["## Figures", _figures_table(figures)]
     for section in [*([comparison] if comparison else []), *sections_of(results)]:
         tables = [table for table in section.tables if not table.is_long]
         if tables:
-            parts += [f"## {section.title}", _escaped(section.about)]
+            parts += [f"## {section.title}", escaped(section.about)]
         for table in tables:
-            parts += [f"### {_escaped(table.title)}", _table(table)]
+            parts += [f"### {escaped(table.title)}", _table(table)]
     if results.missing:
         parts += ["## Still to be made"]
         parts += ["\n".join(f"- No {part.what} yet: `{part.command}`" for part in results.missing)]
-    facts = [(_escaped(name), _escaped(value)) for name, value in provenance_of(results)]
-    parts += ["## Where this comes from", _rows(("what", "value"), (False, False), facts)]
+    facts = [(escaped(name), escaped(value)) for name, value in provenance_of(results)]
+    parts += ["## Where this comes from", markdown.table(("what", "value"), (False, False), facts)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -44,23 +46,11 @@ def told_value(figure: Figure) -> str:
 
 
 def _figures_table(figures: Sequence[Figure]) -> str:
-    rows = [(_escaped(figure.title), told_value(figure), str(figure.num)) for figure in figures]
-    return _rows(("what", "value", "of"), (False, True, True), rows)
+    rows = [(escaped(figure.title), told_value(figure), str(figure.num)) for figure in figures]
+    return markdown.table(("what", "value", "of"), (False, True, True), rows)
 
 
 def _table(table: Table) -> str:
-    columns = [_escaped(column.title) for column in table.columns]
-    rows = [[_escaped(cell) for cell in row.cells] for row in table.rows]
-    return _rows(columns, [column.is_number for column in table.columns], rows)
-
-
-def _rows(columns: Sequence[str], is_number: Sequence[bool], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---:" if number else "---" for number in is_number], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _escaped(text: str) -> str:
-    """Return `text` such that it stands in a cell as it is: one line, no markup."""
-    for character, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`"), ("*", "\\*")):
-        text = text.replace(character, written)
-    return " ".join(text.split())
+    columns = [escaped(column.title) for column in table.columns]
+    rows = [[escaped(cell) for cell in row.cells] for row in table.rows]
+    return markdown.table(columns, [column.is_number for column in table.columns], rows)
