@@ -36,7 +36,7 @@ class MeasurementPlan:
     num_threads: int = 1
     cpu_mask: str | None = None
     target_relative_ci: float = 0.01
-    min_runs: int = 20
+    min_runs: int = 75
     max_seconds: float = 180.0
     num_processes: int = 3
     tolerance: float = 0.05
