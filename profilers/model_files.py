@@ -36,6 +36,7 @@ class ModelFileProfiler(ABC):
     suffix: str
     is_nhwc: bool
     worker_runtime: str
+    model_suffixes: tuple[str, ...] = ()
 
     def __init__(self, device: Device | None = None) -> None:
         """Time on `device`; None stands for this machine with one thread."""
@@ -87,13 +88,14 @@ class ModelFileProfiler(ABC):
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> WorkerSession:
         """Write the model files of `workloads` and open them in a fresh process."""
         worker, paths, clean = self.transport.start(
-            (self.write(workload, plan) for workload in workloads),
+            (workload.file.path if workload.file else self.write(workload, plan) for workload in workloads),
             suffix=self.suffix,
             num_threads=plan.num_threads,
         )
         request = {
             "runtime": self.worker_runtime,
             "models": paths,
+            "shapes": [dict(workload.file.shapes) if workload.file else None for workload in workloads],
             "cores": list(cores_of(self._mask(plan))),
             "num_threads": plan.num_threads,
             "options": self.options(workloads, plan),

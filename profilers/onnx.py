@@ -19,6 +19,7 @@ class OnnxRuntimeProfiler(ModelFileProfiler):
     extra = "onnx"
     method = "wall clock around session.run_with_iobinding(), input and output in host memory"
     suffix = ".onnx"
+    model_suffixes: tuple[str, ...] = (".onnx",)
     is_nhwc = False
     worker_runtime = "onnxruntime"
 

@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
@@ -49,7 +50,7 @@ class SshTransport:
             worker.close()
 
     def start(
-        self, models: Iterable[bytes], *, suffix: str, num_threads: int
+        self, models: Iterable[bytes | Path], *, suffix: str, num_threads: int
     ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Push `models` into a new folder of the host, and start a worker there."""
         archive, names = _pack(models, suffix)
@@ -124,12 +125,13 @@ class SshTransport:
         return f"a command on {host} ended with code {code}: {text}"
 
 
-def _pack(models: Iterable[bytes], suffix: str) -> tuple[bytes, list[str]]:
+def _pack(models: Iterable[bytes | Path], suffix: str) -> tuple[bytes, list[str]]:
     """Return a tar archive of `models`, and the names that they have in it."""
     archive = io.BytesIO()
     names = []
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for index, content in enumerate(models):
+        for index, model in enumerate(models):
+            content = model.read_bytes() if isinstance(model, Path) else model
             names.append(f"{index}{suffix}")
             entry = tarfile.TarInfo(names[-1])
             entry.size = len(content)

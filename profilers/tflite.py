@@ -27,6 +27,7 @@ class TfliteProfiler(ModelFileProfiler):
     use_delegate = True
     method = "wall clock around interpreter.invoke()"
     suffix = ".tflite"
+    model_suffixes: tuple[str, ...] = (".tflite",)
     is_nhwc = True
     worker_runtime = "tflite"
 

@@ -47,6 +47,7 @@ done <order
 class AdbTfliteProfiler:
     """TFLite models in `benchmark_model` on a phone; the same files are checked against torch on this machine."""
 
+    model_suffixes: tuple[str, ...] = (".tflite",)
     method = "benchmark_model, a process for each sample: the median of its runs where it tells one, else their mean"
 
     def __init__(
@@ -152,7 +153,13 @@ class AdbTfliteProfiler:
         (local / "benchmark_model").chmod(0o755)
         (local / "run.sh").write_bytes(_SCRIPT)
         for index, workload in enumerate(workloads):
-            (local / f"{index}.tflite").write_bytes(self._write(workload, plan))
+            if workload.file and workload.file.shapes:
+                raise DeviceError(
+                    f"{self.device.name}: benchmark_model takes the shapes that a model tells; leave out those of "
+                    f"{workload.name}"
+                )
+            content = workload.file.path.read_bytes() if workload.file else self._write(workload, plan)
+            (local / f"{index}.tflite").write_bytes(content)
 
     def _command(self, folder: str, plan: MeasurementPlan) -> list[str]:
         # min_secs would run small models for a second each; the number of runs is what we ask for.
@@ -255,7 +262,7 @@ class AdbSession:
             report = parse_benchmark(text)
         except DeviceError as error:
             raise DeviceError(f"{self._profiler.device.name} cannot run {name}: {error}") from error
-        if self._use_delegate and report.delegation == "partial":
+        if self._use_delegate and report.delegation == "partial" and self._workloads[index].specs:
             raise DeviceError(
                 f"{self._profiler.device.name}: XNNPACK must take the whole graph of {name}; it took a part of it"
             )

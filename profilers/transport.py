@@ -50,9 +50,9 @@ class Transport(Protocol):
         ...
 
     def start(
-        self, models: Iterable[bytes], *, suffix: str, num_threads: int
+        self, models: Iterable[bytes | Path], *, suffix: str, num_threads: int
     ) -> tuple[Worker, list[str], Callable[[], None]]:
-        """Start a worker beside files with the contents `models`, whose names end in `suffix`.
+        """Start a worker beside `models`: contents of files whose names will end in `suffix`, or files that are there.
 
         Returns:
             The worker, the paths of the files as it sees them, and what removes everything once it has ended.
@@ -77,7 +77,7 @@ class LocalTransport:
         return Server({}).answer(request)
 
     def start(
-        self, models: Iterable[bytes], *, suffix: str, num_threads: int
+        self, models: Iterable[bytes | Path], *, suffix: str, num_threads: int
     ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Start a worker in a new process; its files lie in a temporary folder."""
         folder = Path(tempfile.mkdtemp(prefix="ofa-hw-"))
@@ -104,7 +104,7 @@ class InProcessTransport:
         return Server({}).answer(request)
 
     def start(
-        self, models: Iterable[bytes], *, suffix: str, num_threads: int
+        self, models: Iterable[bytes | Path], *, suffix: str, num_threads: int
     ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Return a server in this process; its files lie in a temporary folder."""
         folder = Path(tempfile.mkdtemp(prefix="ofa-hw-"))
@@ -128,9 +128,12 @@ class InProcessWorker:
         """Return; there is nothing to end."""
 
 
-def _write_models(folder: Path, models: Iterable[bytes], suffix: str) -> list[str]:
+def _write_models(folder: Path, models: Iterable[bytes | Path], suffix: str) -> list[str]:
+    """Return the paths of `models`; a file stays where it is, since others may belong to it."""
     paths = []
-    for index, content in enumerate(models):
-        paths.append(str(folder / f"{index}{suffix}"))
-        Path(paths[-1]).write_bytes(content)
+    for index, model in enumerate(models):
+        path = model if isinstance(model, Path) else folder / f"{index}{suffix}"
+        if not isinstance(model, Path):
+            path.write_bytes(model)
+        paths.append(str(path.resolve()))
     return paths

@@ -94,6 +94,7 @@ class TvmRpcProfiler:
 
     runtime = "tvm"
     method = "TVM's time_evaluator on the device"
+    model_suffixes: tuple[str, ...] = ()
 
     def __init__(self, device: Device) -> None:
         """Time on `device`, which names a server or a tracker."""

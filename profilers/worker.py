@@ -2,7 +2,8 @@
 
 It stands alone: it needs Python, numpy and the runtime, and nothing of ofa-hw, so it is pushed to a board as it is.
 
-    {"op": "open", "runtime": R, "models": [path...], "cores": [c...], "num_threads": n, "options": {...}}
+    {"op": "open", "runtime": R, "models": [path...], "shapes": [null or {input: shape}...], "cores": [c...],
+     "num_threads": n, "options": {...}}
     {"op": "run", "index": i, "input": base64 of float32, "shape": [...]}
     {"op": "time", "order": [i...], "repeats": [n...]}
     {"op": "describe", "distributions": [name...]}   {"op": "state", "cores": [c...]}   {"op": "close"}
@@ -53,9 +54,14 @@ class Runner(Protocol):
 class TfliteRunner:
     """A .tflite file in ai-edge-litert or tflite-runtime."""
 
-    def __init__(self, path: str, *, package: str, num_threads: int, use_delegate: bool) -> None:
-        """Build the interpreter; RuntimeError where XNNPACK was wanted and did not take the whole graph."""
-        self.mark = ""
+    def __init__(
+        self, path: str, *, package: str, num_threads: int, use_delegate: bool, shapes: dict[str, list[int]] | None
+    ) -> None:
+        """Build the interpreter on made-up inputs.
+
+        `shapes` are those of inputs by name, where somebody else made the model: it may leave operators to TFLite's own
+        kernels, and is marked then. With None it is ours, and RuntimeError where XNNPACK did not take the whole graph.
+        """
         interpreters = _interpreters(package)
         resolver = interpreters.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         self._interpreter = interpreters.Interpreter(
@@ -63,13 +69,19 @@ class TfliteRunner:
             num_threads=num_threads,
             **({} if use_delegate else {"experimental_op_resolver_type": resolver}),
         )
-        self._interpreter.allocate_tensors()
+        assumed = self._resize(shapes or {})
+        with _explaining(assumed):
+            self._interpreter.allocate_tensors()
         self._source = self._interpreter.get_input_details()[0]
         self._target = self._interpreter.get_output_details()[0]
+        for source in self._interpreter.get_input_details():
+            values = _made_up(source["name"], source["shape"], source["dtype"])
+            self._interpreter.set_tensor(source["index"], values)
         self.invoke = self._interpreter.invoke
-        self.run(_zeros(self._source["shape"]))
-        if use_delegate:
-            self._check_delegate()
+        with _explaining(assumed):
+            self.invoke()
+        partly = self._check_delegate(is_ours=shapes is None) if use_delegate else ""
+        self.mark = " ".join(filter(None, [assumed, partly]))
 
     def run(self, x: Any) -> Any:
         """Return the float32 output of the NHWC input `x`; integers are scaled on both sides."""
@@ -77,12 +89,28 @@ class TfliteRunner:
         self.invoke()
         return _dequantise(self._interpreter.get_tensor(self._target["index"]), self._target)
 
-    def _check_delegate(self) -> None:
+    def _resize(self, shapes: dict[str, list[int]]) -> str:
+        """Give every input its shape; return the mark where one had to be assumed."""
+        sources = self._interpreter.get_input_details()
+        _check_names(shapes, [source["name"] for source in sources])
+        marks = []
+        for source in sources:
+            dims = source["shape_signature"] if len(source["shape_signature"]) else source["shape"]
+            shape, mark = _concrete(source["name"], [int(dim) for dim in dims], shapes)
+            if shape != [int(size) for size in source["shape"]]:
+                self._interpreter.resize_tensor_input(source["index"], shape)
+            marks.append(mark)
+        return " ".join(filter(None, marks))
+
+    def _check_delegate(self, *, is_ours: bool) -> str:
         operations = self._interpreter._get_ops_details()
         delegated = [operation for operation in operations if operation["op_name"] == "DELEGATE"]
-        if len(delegated) != 1 or list(delegated[0]["outputs"]) != [self._target["index"]]:
-            names = sorted({operation["op_name"] for operation in operations})
-            raise RuntimeError(f"XNNPACK must take the whole graph as one node; it took {len(delegated)} of {names}")
+        if len(delegated) == 1 and list(delegated[0]["outputs"]) == [self._target["index"]]:
+            return ""
+        if not is_ours:
+            return "partly-delegated"
+        names = sorted({operation["op_name"] for operation in operations})
+        raise RuntimeError(f"XNNPACK must take the whole graph as one node; it took {len(delegated)} of {names}")
 
 
 def _interpreters(package: str) -> Any:
@@ -93,10 +121,53 @@ def _interpreters(package: str) -> Any:
     return interpreter
 
 
-def _zeros(shape: Any) -> Any:
+def _check_names(shapes: dict[str, list[int]], names: list[str]) -> None:
+    unknown = sorted(set(shapes) - set(names))
+    if unknown:
+        raise ValueError(f"shapes must be those of the inputs {', '.join(names)}; came {', '.join(unknown)}")
+
+
+def _concrete(name: str, dims: list[Any], shapes: dict[str, list[int]]) -> tuple[list[int], str]:
+    """Return the shape of the input `name`, and a mark where open dimensions had to be assumed.
+
+    Whatever is no positive number in `dims` is open: a batch is 1, the side of an image 224, a sequence 128 long.
+    """
+    is_open = [not (isinstance(dim, int) and dim > 0) for dim in dims]
+    if name in shapes:
+        shape = list(shapes[name])
+        # A file that tells no dimension at all may have any number of them.
+        if dims and (len(shape) != len(dims) or any(a != b for a, b, free in zip(shape, dims, is_open) if not free)):  # noqa: B905
+            raise ValueError(f"input {name} must be of shape {dims}; came {shape}")
+        return shape, ""
+    side = 224 if len(dims) == 4 else 128
+    shape = [(side if axis else 1) if is_open[axis] else dim for axis, dim in enumerate(dims)]
+    told = "x".join(map(str, shape))
+    return shape, f"assumed:{'_'.join(name.split())}={told}" if any(is_open[1:]) else ""
+
+
+@contextlib.contextmanager
+def _explaining(assumed: str) -> Iterator[None]:
+    """Say of whatever fails here that it may be for a shape which was `assumed`."""
+    try:
+        yield
+    except Exception as error:
+        if not assumed:
+            raise
+        raise ValueError(f"open shapes were {assumed}, which may be wrong: give them as shapes; {error}") from error
+
+
+def _made_up(name: str, shape: Any, dtype: Any) -> Any:
+    """Return an input: noise for numbers that may be pixels, zeros for integers that may be indices."""
     import numpy as np
 
-    return np.zeros(tuple(shape), np.float32)
+    dtype, rng = np.dtype(dtype), np.random.default_rng(0)
+    if dtype.kind == "f":
+        return rng.random(tuple(shape)).astype(dtype)
+    if dtype in (np.int8, np.uint8):
+        return rng.integers(0, 128, tuple(shape)).astype(dtype)
+    if dtype.kind in "iubc":
+        return np.zeros(tuple(shape), dtype)
+    raise ValueError(f"input {name} must hold numbers; it holds {dtype}")
 
 
 def _quantise(x: Any, tensor: Any) -> Any:
@@ -118,14 +189,19 @@ def _dequantise(y: Any, tensor: Any) -> Any:
     return ((y.astype(np.float32) - zero_point) * scale).astype(np.float32)
 
 
-class OnnxRunner:
-    """An .onnx file in ONNX Runtime, its input and output bound so that a call copies nothing."""
+_NUMPY_NAMES = {"float": "float32", "double": "float64"}
 
-    def __init__(self, path: str, *, provider: str, num_threads: int) -> None:
-        """Build the session; ValueError where the execution provider is not there."""
+
+class OnnxRunner:
+    """An .onnx file in ONNX Runtime, its inputs and outputs bound so that a call copies nothing."""
+
+    def __init__(self, path: str, *, provider: str, num_threads: int, shapes: dict[str, list[int]] | None) -> None:
+        """Build the session on made-up inputs, of these `shapes` by name where the file leaves them open.
+
+        ValueError where the execution provider is not there.
+        """
         import onnxruntime
 
-        self.mark = ""
         available = onnxruntime.get_available_providers()
         if provider not in available:
             raise ValueError(f"execution provider must be one of {', '.join(available)}; came {provider}")
@@ -138,24 +214,47 @@ class OnnxRunner:
         self._session = onnxruntime.InferenceSession(path, options, providers=[provider])
         if self._session.get_providers()[0] != provider:
             raise ValueError(f"{provider} did not start; ONNX Runtime fell back to {self._session.get_providers()[0]}")
-        self._source, self._target = self._session.get_inputs()[0], self._session.get_outputs()[0]
-        self.run(_zeros(self._source.shape))
+        sources = self._session.get_inputs()
+        _check_names(shapes or {}, [source.name for source in sources])
+        self._inputs, marks = {}, []
+        for source in sources:
+            shape, mark = _concrete(source.name, source.shape, shapes or {})
+            kind = source.type.partition("(")[2].rstrip(")")
+            if not source.type.startswith("tensor(") or kind in ("string", "bfloat16"):
+                raise ValueError(f"input {source.name} must be a tensor of numbers; it is {source.type}")
+            self._inputs[source.name] = _made_up(source.name, shape, _NUMPY_NAMES.get(kind, kind))
+            marks.append(mark)
+        self.mark = " ".join(filter(None, marks))
+        with _explaining(self.mark):
+            self._bind()
 
     def invoke(self) -> object:
-        """Execute the model on the bound input."""
+        """Execute the model on the bound inputs."""
         return self._session.run_with_iobinding(self._binding)
 
     def run(self, x: Any) -> Any:
-        """Return the output for `x`, which stays bound."""
+        """Return the first output for `x` as the first input, which stays bound."""
+        self._inputs[next(iter(self._inputs))] = x
+        self._bind()
+        self.invoke()
+        return self._outputs[0].numpy()
+
+    def _bind(self) -> None:
+        import numpy as np
         import onnxruntime
 
+        results = self._session.run(None, self._inputs)
+        if not all(isinstance(result, np.ndarray) and result.dtype.kind in "fiub" for result in results):
+            # Sequences, maps and strings cannot be bound.
+            self.invoke = lambda: self._session.run(None, self._inputs)  # type: ignore[method-assign]
+            return
         self._binding = self._session.io_binding()
-        self._x = onnxruntime.OrtValue.ortvalue_from_numpy(x)
-        self._y = onnxruntime.OrtValue.ortvalue_from_numpy(_zeros(self._target.shape))
-        self._binding.bind_ortvalue_input(self._source.name, self._x)
-        self._binding.bind_ortvalue_output(self._target.name, self._y)
-        self.invoke()
-        return self._y.numpy()
+        self._bound = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in self._inputs.values()]
+        self._outputs = [onnxruntime.OrtValue.ortvalue_from_numpy(result) for result in results]
+        for name, value in zip(self._inputs, self._bound):  # noqa: B905
+            self._binding.bind_ortvalue_input(name, value)
+        for target, value in zip(self._session.get_outputs(), self._outputs):  # noqa: B905
+            self._binding.bind_ortvalue_output(target.name, value)
 
 
 class TvmRunner:
@@ -168,7 +267,7 @@ class TvmRunner:
         self.mark = ""
         self._tensor = runtime.tensor
         self._machine = relax.VirtualMachine(runtime.load_module(path), cpu())
-        self.run(_zeros(shape))
+        self.run(_made_up("input", shape, "float32"))
 
     def invoke(self) -> object:
         """Execute the function on the bound input."""
@@ -187,11 +286,13 @@ def _make_tvm(path: str, request: dict[str, Any]) -> Runner:
 
 
 def _make_tflite(path: str, request: dict[str, Any]) -> Runner:
-    return TfliteRunner(path, num_threads=request["num_threads"], **request["options"])
+    shapes = request["shapes"][request["index"]]
+    return TfliteRunner(path, num_threads=request["num_threads"], shapes=shapes, **request["options"])
 
 
 def _make_onnx(path: str, request: dict[str, Any]) -> Runner:
-    return OnnxRunner(path, num_threads=request["num_threads"], **request["options"])
+    shapes = request["shapes"][request["index"]]
+    return OnnxRunner(path, num_threads=request["num_threads"], shapes=shapes, **request["options"])
 
 
 MAKERS: dict[str, Callable[[str, dict[str, Any]], Runner]] = {
@@ -321,6 +422,9 @@ class Server:
             os.sched_setaffinity(0, self.cores)
         make = self.makers[request["runtime"]]
         for index, path in enumerate(request["models"]):
+            # Read only where the runtime takes this process with it.
+            sys.stderr.write(f"while opening {path}\n")
+            sys.stderr.flush()
             try:
                 self.runners.append(make(path, {**request, "index": index}))
             except ImportError:

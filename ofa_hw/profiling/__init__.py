@@ -5,6 +5,7 @@ from ofa_hw.profiling.engine import MeasuredRun, measure, measure_blocks, measur
 from ofa_hw.profiling.measurement import (
     Measurement,
     MeasurementPlan,
+    ModelFile,
     NetworkMeasurement,
     RunConditions,
     Timing,
@@ -18,6 +19,7 @@ __all__ = [
     "MeasuredRun",
     "Measurement",
     "MeasurementPlan",
+    "ModelFile",
     "NetworkMeasurement",
     "Profiler",
     "RunConditions",

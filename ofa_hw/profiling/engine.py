@@ -87,7 +87,7 @@ def measure(
         seed=seed,
         resume=resume,
     )
-    run = _Run(profiler, plan, kept, workloads, progress, seed)
+    run = TimedRun(profiler, plan, workloads, journal=kept, progress=progress, seed=seed)
     run.time_all()
     return run.finish(conditions, state, num_blocks=len(specs))
 
@@ -122,21 +122,25 @@ def measure_networks(
     ).networks
 
 
-class _Run:
-    """The state of one call of `measure`."""
+class TimedRun:
+    """Workloads in interleaved rounds of several fresh processes, with a sentinel in each round."""
 
     def __init__(
         self,
         profiler: Profiler,
         plan: MeasurementPlan,
-        journal: Journal,
         workloads: Sequence[Workload],
-        progress: ProgressCallback,
-        seed: int,
+        *,
+        sentinel: Workload | None = None,
+        journal: Journal | None = None,
+        progress: ProgressCallback = no_progress,
+        seed: int = 0,
     ) -> None:
-        self.profiler, self.plan, self.journal, self.progress, self.seed = profiler, plan, journal, progress, seed
+        """Plan the groups that are open at once; None for a `sentinel` chooses one of the workloads."""
+        self.profiler, self.plan, self.progress, self.seed = profiler, plan, progress, seed
+        self.journal = journal or Journal(None, tolerance=plan.tolerance)
         self.groups = _in_groups(workloads, profiler.capacity_bytes())
-        self.sentinel = _choose_sentinel(workloads)
+        self.sentinel = sentinel or _choose_sentinel(workloads)
         weights = [sum(map(_weight, group)) for group in self.groups]
         self.fractions = [weight / sum(weights) / plan.num_processes for weight in weights]
         self.num_units = len(workloads) * plan.num_processes
@@ -257,12 +261,19 @@ def _warnings(records: Sequence[ProcessRecord], plan: MeasurementPlan) -> set[st
 
 def _weight(workload: Workload) -> float:
     """Return about how long a workload takes, in units of no meaning."""
+    if workload.file:
+        return 10.0 * _num_bytes(workload)
     return sum(block_macs(spec) + 2e5 for spec in workload.specs)
+
+
+def _num_bytes(workload: Workload) -> int:
+    """Return about how much memory the weights of a workload take."""
+    return workload.file.path.stat().st_size if workload.file else 4 * sum(map(block_params, workload.specs))
 
 
 def _in_groups(workloads: Sequence[Workload], capacity_bytes: float) -> list[list[Workload]]:
     """Return the workloads in as few groups as fit the capacity, of about one size, in their order."""
-    sizes = np.array([4 * sum(block_params(spec) for spec in workload.specs) for workload in workloads])
+    sizes = np.array([_num_bytes(workload) for workload in workloads])
     num_groups = min(int(np.ceil(sizes.sum() / capacity_bytes)), len(workloads))
     before = np.cumsum(sizes) - sizes
     numbers = (before * num_groups / sizes.sum()).astype(int)

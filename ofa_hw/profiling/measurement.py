@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -137,15 +139,38 @@ class NetworkMeasurement(Timing):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Workload:
-    """Something to be timed: a chain of blocks under a name, one block or a whole network.
+class ModelFile:
+    """A model that somebody made, in the format of a runtime; `shapes` are those of inputs by name that it leaves open.
 
-    `blocks` are its weights; None stands for random ones, which take as long.
+    Raises:
+        InvalidInputError: a shape is not of whole numbers above 0.
+    """
+
+    path: Path
+    shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, shape in self.shapes.items():
+            if not shape or not all(type(size) is int and size > 0 for size in shape):
+                raise InvalidInputError(
+                    f"the shape of input {name!r} must be whole numbers above 0; came {list(shape)}"
+                )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """Something to be timed under a name: a chain of blocks, one block or a whole network, or a model file.
+
+    `blocks` are the weights of the chain; None stands for random ones, which take as long. A `file` has no `specs`.
     """
 
     name: str
-    specs: tuple[BlockSpec, ...]
+    specs: tuple[BlockSpec, ...] = ()
     blocks: tuple[FoldedBlock, ...] | None = None
+    file: ModelFile | None = None
+
+    def __post_init__(self) -> None:
+        assert bool(self.specs) != bool(self.file), "a workload is either a chain of blocks or a file"
 
     @classmethod
     def of_block(cls, spec: BlockSpec) -> Workload:

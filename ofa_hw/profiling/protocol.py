@@ -51,6 +51,8 @@ class Profiler(Protocol):
     device: Device
     method: str
     """What the clock was put around, in a few words for the table's head."""
+    model_suffixes: tuple[str, ...]
+    """How the names of model files end that it opens, such as `.tflite`; () where it times blocks only."""
 
     def check(self) -> None:
         """Return where the device and its runtime answer now.

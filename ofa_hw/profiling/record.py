@@ -105,9 +105,18 @@ class ProcessRecord:
 
         Samples are undisturbed and of rounds that count; where these are fewer than `MIN_SAMPLES`, all are taken.
         """
+        return self._samples(np.ones(len(self.rounds)))
+
+    def ratios(self) -> list[Floats]:
+        """Return each workload's samples as multiples of what the sentinel took in the same round, which are paired."""
+        return self._samples(self.sentinels())[0]
+
+    def _samples(self, unit_ms: Floats) -> tuple[list[Floats], list[bool]]:
+        """Return `samples`, those of each round in the unit of that round (num_rounds,)."""
         if not self.rounds:
             return [np.zeros(0)] * self.num_workloads, [False] * self.num_workloads
         index, ms, number = self._flat()
+        ms = ms / unit_ms[number]
         is_clean = self.counted()[number] & ~np.concatenate([timed.is_disturbed for timed in self.rounds])
         every = _split(index, ms, self.num_workloads)
         clean = _split(index[is_clean], ms[is_clean], self.num_workloads)

@@ -44,6 +44,7 @@ class FakeSession:
 
 
 class FakeProfiler:
+    model_suffixes = (".fake",)
     method = "a formula"
 
     def __init__(self, *, noise=0.002, disturbed=0.0, others_load=0.0, output_error=0.0, fails_after=float("inf")):
