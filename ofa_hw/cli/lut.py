@@ -46,8 +46,7 @@ def show(path: Path, rows: int, as_json: bool) -> None:
         **dataclasses.asdict(table.conditions),
         **table.notes,
     }
-    calibration = table.calibration
-    facts["calibration"] = "none" if calibration is None else f"from {calibration.num_fit} networks"
+    facts["calibration"] = _calibration_text(table.calibration)
     slowest = sorted(table.measurements, key=lambda row: -row.median_ms)[:rows]
     if as_json:
         print_json(facts)
@@ -58,6 +57,17 @@ def show(path: Path, rows: int, as_json: bool) -> None:
         [(row.block.key, f"{row.median_ms:.4f}", f"{row.relative_ci:.2%}", row.marks) for row in slowest],
         title="The slowest blocks",
     )
+
+
+def _calibration_text(calibration: Any) -> str:
+    if calibration is None:
+        return "none"
+    text = f"from {calibration.num_fit} networks"
+    for figures in calibration.figures:
+        if (figures.model, figures.region) == ("full", "all"):
+            text += f"; off by {figures.mean_error:.1%} on average, {figures.worst_error:.1%} at worst, on "
+            text += f"{figures.num_networks} others"
+    return text
 
 
 @command.command()

@@ -41,6 +41,7 @@ def test_calibrate_writes_its_figures_into_the_table(table_path, invoke):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["num_held_out"] == 4
     assert LatencyTable.read(table_path).calibration.num_fit == 5
+    assert "from 5 networks; off by" in invoke("lut", "show", table_path, "--json").stdout
 
 
 def test_table_is_shown_and_compared(table_path, invoke):
