@@ -69,7 +69,7 @@ def misunderstood(line: str) -> str | None:
     command: click.Command = main
     context = click.Context(main, info_name="ofa-hw")
     try:
-        while isinstance(command, click.Group):
+        while isinstance(command, click.Group) and not _is_called_by_itself(command, words):
             if not words or words[0].startswith("-"):
                 return (
                     None if set(words) <= {"--help", "--version"} else f"`{line}`: an option stands before the command"
@@ -84,6 +84,11 @@ def misunderstood(line: str) -> str | None:
     except click.ClickException as error:
         return f"`{line}`: {error.format_message()}"
     return None
+
+
+def _is_called_by_itself(group: click.Group, words: list[str]) -> bool:
+    """Return whether `words` are options of a group that does something without a command of its own."""
+    return group.invoke_without_command and bool(words) and words[0].startswith("-")
 
 
 def _commands_without_docs(text: str) -> Iterator[str]:

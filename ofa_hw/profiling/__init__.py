@@ -1,7 +1,7 @@
 """Measuring latencies: the vocabulary, the protocol of adapters, and the one loop that times them all."""
 
 from ofa_hw.profiling.device import Device, parse_devices, plan_for, read_devices
-from ofa_hw.profiling.engine import MeasuredRun, measure, measure_blocks, measure_networks
+from ofa_hw.profiling.engine import MeasuredRun, TimedRun, measure, measure_blocks, measure_networks
 from ofa_hw.profiling.measurement import (
     Measurement,
     MeasurementPlan,
@@ -24,6 +24,7 @@ __all__ = [
     "Profiler",
     "RunConditions",
     "Session",
+    "TimedRun",
     "Times",
     "Timing",
     "Workload",

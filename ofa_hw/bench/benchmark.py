@@ -1,0 +1,145 @@
+"""benchmark.json: figures for programs with what they depend on, in a schema of its own with a version."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ofa_hw import __version__
+from ofa_hw.bench.figure import Figure, ProcessTimes
+from ofa_hw.errors import RunError
+from ofa_hw.profiling import RunConditions
+
+SCHEMA = "ofa-hw-benchmark"
+SCHEMA_VERSION = 2
+
+SAME_CONDITIONS = ("device", "runtime", "dtype", "batch_size", "num_threads")
+"""What must agree for latencies to be compared; a runtime's version may change, that is what one looks for."""
+
+_PACKAGES = ("torch", "numpy", "scikit-learn", "ai-edge-litert", "onnxruntime")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """The figures of a run or a suite, `name`; `space` is None where they are of no single one.
+
+    `conditions` has one entry for each runtime that timed, `references` the digest of the model that it timed beside
+    the others. `machine`, `packages` and `notes` are facts for people.
+    """
+
+    name: str
+    figures: tuple[Figure, ...]
+    space: str | None = None
+    conditions: tuple[RunConditions, ...] = ()
+    references: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    machine: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    packages: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    made_at: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; `read_benchmark` reads them back."""
+        head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "tool_version": __version__}
+        return head | dataclasses.asdict(self)
+
+
+def this_machine() -> dict[str, Any]:
+    """Return the fields of a `Benchmark` that tell where and when it is made, by name."""
+    return {
+        "machine": {
+            "system": platform.system(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "num_cores": os.cpu_count(),
+        },
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "made_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def read_benchmark(path: str | Path) -> Benchmark:
+    """Return the benchmark.json at `path`.
+
+    Raises:
+        RunError: the file is damaged, of another schema, or holds a number that is not finite.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        schema = (told.pop("schema"), told.pop("schema_version"))
+        if schema == (SCHEMA, SCHEMA_VERSION):
+            return _parsed(told)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: must be a benchmark.json of `ofa-hw bench` or `report`; {error}") from error
+    raise RunError(
+        f"{path}: must be of schema {SCHEMA} {SCHEMA_VERSION}; it is of {schema[0]} {schema[1]}: make it anew"
+    )
+
+
+def differences(before: Benchmark, now: Benchmark) -> list[str]:
+    """Return what keeps two benchmarks from being compared, [] where nothing does.
+
+    Where one of them tells no conditions of a runtime, they are not held against it.
+    """
+    faults = []
+    if before.space != now.space:
+        faults.append(f"space ({before.space}, not {now.space})")
+    if len(before.conditions) == len(now.conditions) == 1:
+        pairs = [(before.conditions[0], now.conditions[0])]
+    else:
+        known = {conditions.runtime: conditions for conditions in before.conditions}
+        pairs = [(known[told.runtime], told) for told in now.conditions if told.runtime in known]
+    for earlier, later in pairs:
+        for name in SAME_CONDITIONS:
+            if getattr(earlier, name) != getattr(later, name):
+                faults.append(f"{name} ({getattr(earlier, name)}, not {getattr(later, name)})")
+    for runtime, digest in now.references.items():
+        if before.references.get(runtime, digest) != digest:
+            faults.append(f"reference model of {runtime} ({before.references[runtime]}, not {digest})")
+    return faults
+
+
+def require_comparable(before: Benchmark, now: Benchmark, *, path: str | Path) -> None:
+    """Return where `before`, which was read from `path`, can be compared with `now`.
+
+    Raises:
+        RunError: naming all that differs.
+    """
+    faults = differences(before, now)
+    if faults:
+        raise RunError(
+            f"{path}: a baseline must be of the same space, device and conditions; it differs in {', '.join(faults)}"
+        )
+
+
+def _parsed(told: dict[str, Any]) -> Benchmark:
+    told.pop("tool_version")
+    return Benchmark(
+        **{
+            **told,
+            "figures": tuple(_figure(row) for row in told["figures"]),
+            "conditions": tuple(RunConditions(**row) for row in told["conditions"]),
+        }
+    )
+
+
+def _figure(row: dict[str, Any]) -> Figure:
+    times = row["times"]
+    if times is not None:
+        times = ProcessTimes(**{name: tuple(values) for name, values in times.items()})
+    return Figure(**{**row, "times": times})
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

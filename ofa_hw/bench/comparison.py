@@ -1,0 +1,150 @@
+"""What changed from one benchmark to another, with which certainty, and whether that is too much."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import stdtrit
+
+from ofa_hw.bench.benchmark import Benchmark
+from ofa_hw.bench.figure import Figure
+from ofa_hw.errors import InvalidInputError
+
+
+class Verdict(enum.StrEnum):
+    """What a change of a figure is, seen from its interval."""
+
+    SLOWER = "slower"
+    FASTER = "faster"
+    SAME = "no change"
+    UNCLEAR = "not enough evidence"
+    NO_INTERVAL = "no interval"
+    MISSING = "missing"
+    NEW = "new"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change:
+    """A figure then and now; one that only one side has is None on the other.
+
+    `ratio` is how many times as long it takes now, `low` and `high` bound its 95 % interval; None where no processes
+    were timed on both sides.
+    """
+
+    before: Figure | None
+    now: Figure | None
+    verdict: Verdict
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def figure(self) -> Figure:
+        """The figure as it is now, or as it was where it is gone."""
+        figure = self.now or self.before
+        assert figure is not None
+        return figure
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Every figure of `before` and `now`; a `threshold` of 0.05 calls what takes over 5 % longer slower.
+
+    With `is_absolute` milliseconds were compared, else multiples of the reference model.
+    """
+
+    before: Benchmark
+    now: Benchmark
+    changes: tuple[Change, ...]
+    threshold: float
+    is_absolute: bool
+
+    @property
+    def regressions(self) -> tuple[Change, ...]:
+        """The figures that are slower beyond doubt."""
+        return self.of(Verdict.SLOWER)
+
+    def of(self, verdict: Verdict) -> tuple[Change, ...]:
+        """Return the changes of one verdict."""
+        return tuple(change for change in self.changes if change.verdict is verdict)
+
+    def remarks(self) -> list[str]:
+        """Return what a person should know of the two sides, one sentence each."""
+        remarks = []
+        earlier = {conditions.runtime: conditions for conditions in self.before.conditions}
+        for told in self.now.conditions:
+            known = earlier.get(told.runtime)
+            if known and known.runtime_version != told.runtime_version:
+                blind = "" if self.is_absolute else "; what slows every model alike shows in milliseconds alone"
+                remarks.append(f"{told.runtime} was {known.runtime_version} and is {told.runtime_version}{blind}")
+        host = (self.before.notes.get("host"), self.now.notes.get("host"))
+        if host[0] != host[1]:
+            remarks.append(
+                f"the machine was {host[0]} and is {host[1]}: models may differ on it as the reference does not"
+            )
+        return remarks
+
+
+def compare(before: Benchmark, now: Benchmark, *, threshold: float = 0.05, is_absolute: bool = False) -> Comparison:
+    """Return every figure of both sides with its change and a verdict.
+
+    Raises:
+        InvalidInputError: `threshold` is not above 0.
+    """
+    if not 0 < threshold < math.inf:
+        raise InvalidInputError(f"the threshold must be above 0, such as 0.05 for 5 %; came {threshold}")
+    earlier = {figure.name: figure for figure in before.figures}
+    changes = [
+        _change(earlier[figure.name], figure, threshold, is_absolute=is_absolute)
+        if figure.name in earlier
+        else Change(before=None, now=figure, verdict=Verdict.NEW)
+        for figure in now.figures
+    ]
+    names = {figure.name for figure in now.figures}
+    changes += [
+        Change(before=figure, now=None, verdict=Verdict.MISSING)
+        for figure in before.figures
+        if figure.name not in names
+    ]
+    return Comparison(before=before, now=now, changes=tuple(changes), threshold=threshold, is_absolute=is_absolute)
+
+
+def ratio_interval(before: Sequence[float], now: Sequence[float]) -> tuple[float, float, float]:
+    """Return the ratio of two sides' geometric means, and the ends of its 95 % interval.
+
+    Each value is what one process found, at least two on each side. Processes differ by more than the rounds within
+    them (where memory lies, which core, who competes), so they are the sample: Welch's interval for the difference of
+    the means of their logarithms (Welch, 1947).
+    """
+    logs = np.log(np.asarray(before, np.float64)), np.log(np.asarray(now, np.float64))
+    difference = float(logs[1].mean() - logs[0].mean())
+    squares = [float(values.var(ddof=1)) / len(values) for values in logs]
+    half = 0.0
+    if sum(squares) > 0:
+        freedom = sum(squares) ** 2 / sum(
+            square**2 / (len(values) - 1) for square, values in zip(squares, logs, strict=True)
+        )
+        half = float(stdtrit(freedom, 0.975)) * math.sqrt(sum(squares))
+    return math.exp(difference), math.exp(difference - half), math.exp(difference + half)
+
+
+def _change(before: Figure, now: Figure, threshold: float, *, is_absolute: bool) -> Change:
+    if before.times is None or now.times is None:
+        return Change(before=before, now=now, verdict=Verdict.NO_INTERVAL)
+    sides = [figure.ms if is_absolute else figure.ratios for figure in (before.times, now.times)]
+    if min(map(len, sides)) < 2:
+        return Change(before=before, now=now, verdict=Verdict.UNCLEAR)
+    ratio, low, high = ratio_interval(*sides)
+    return Change(before=before, now=now, ratio=ratio, low=low, high=high, verdict=_verdict(low, high, 1 + threshold))
+
+
+def _verdict(low: float, high: float, limit: float) -> Verdict:
+    if low > limit:
+        return Verdict.SLOWER
+    if high < 1 / limit:
+        return Verdict.FASTER
+    return Verdict.SAME if 1 / limit <= low and high <= limit else Verdict.UNCLEAR

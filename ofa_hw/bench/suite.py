@@ -1,0 +1,127 @@
+"""A suite: which models and blocks are measured, as a TOML file that lies beside them tells it."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ofa_hw.blocks import unique_block_specs
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.profiling import ModelFile, Workload
+from ofa_hw.run import find_space
+
+RUNTIMES = {".tflite": "tflite", ".onnx": "onnxruntime"}
+"""Which runtime opens a model file that the device's own does not."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Workloads under a name, in their order; `reference` is timed beside them, None for the one that is built in."""
+
+    name: str
+    workloads: tuple[Workload, ...]
+    reference: ModelFile | None = None
+
+
+def read_suite(path: str | Path) -> Suite:
+    """Return the suite that the TOML file at `path` describes; its paths are relative to the file.
+
+        name = "mine"                                # else the file's name
+        reference = "models/reference.tflite"        # else the one that is built in
+
+        [models]
+        classifier = "models/classifier.tflite"
+        detector = { file = "models/detector.onnx", shapes = { x = [1, 3, 48, 192] } }
+
+        [blocks]
+        late = { space = "fashion", resolutions = [28], keys = ["mbconv-r7-*-k5-*"] }
+
+    Raises:
+        InvalidInputError: naming the file and the entry that is unknown, missing or of another type.
+        OSError: the suite cannot be read.
+    """
+    path = Path(path)
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _suite(told, path)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: must be a TOML file: {error}") from error
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from error
+
+
+def _suite(told: Mapping[str, Any], path: Path) -> Suite:
+    _require_keys(told, "the suite", known=("name", "reference", "models", "blocks"))
+    name: Any = told.get("name", path.stem)
+    models: Any = told.get("models", {})
+    blocks: Any = told.get("blocks", {})
+    _require_type(name, str, "name")
+    _require_type(models, dict, "models")
+    _require_type(blocks, dict, "blocks")
+    workloads = [Workload(name=key, file=_model_file(value, f"models.{key}", path)) for key, value in models.items()]
+    for key, value in blocks.items():
+        workloads += _blocks(key, value)
+    names = [workload.name for workload in workloads]
+    if not workloads or len(set(names)) != len(names):
+        raise InvalidInputError(f"there must be models or blocks, each with a name of its own; came {len(workloads)}")
+    for each in (name, *names):
+        if not each.strip() or not each.isprintable():
+            raise InvalidInputError(f"a name must be one printable line; came {each!r}")
+    reference = told.get("reference")
+    return Suite(
+        name=name,
+        workloads=tuple(workloads),
+        reference=None if reference is None else _model_file(reference, "reference", path),
+    )
+
+
+def _model_file(value: Any, where: str, suite: Path) -> ModelFile:
+    told = {"file": value} if isinstance(value, str) else value
+    _require_type(told, dict, where)
+    _require_keys(told, where, known=("file", "shapes"), needed=("file",))
+    _require_type(told["file"], str, f"{where}.file")
+    file = suite.parent / told["file"]
+    if file.suffix not in RUNTIMES:
+        raise InvalidInputError(f"{where} must be a file {' or '.join(RUNTIMES)}; came {told['file']}")
+    if not file.is_file():
+        raise InvalidInputError(f"{where}: there must be a file {file}; there is none")
+    shapes: Any = told.get("shapes", {})
+    _require_type(shapes, dict, f"{where}.shapes")
+    for name, shape in shapes.items():
+        _require_type(shape, list, f"{where}.shapes.{name}")
+    return ModelFile(path=file, shapes={name: tuple(shape) for name, shape in shapes.items()})
+
+
+def _blocks(name: str, told: Any) -> list[Workload]:
+    where = f"blocks.{name}"
+    _require_type(told, dict, where)
+    _require_keys(told, where, known=("space", "resolutions", "keys"), needed=("space",))
+    space = find_space(told["space"])
+    resolutions = told.get("resolutions", space.resolutions[-1:])
+    patterns = told.get("keys", ["*"])
+    _require_type(resolutions, list | tuple, f"{where}.resolutions")
+    _require_type(patterns, list, f"{where}.keys")
+    specs = unique_block_specs(space, tuple(resolutions))
+    chosen = [spec for spec in specs if any(fnmatch.fnmatchcase(spec.key, str(pattern)) for pattern in patterns)]
+    if not chosen:
+        raise InvalidInputError(
+            f"{where}.keys must match blocks of {space.name}, such as {specs[0].key}; {patterns} match none"
+        )
+    return [Workload(name=f"{name}/{spec.key}", specs=(spec,)) for spec in chosen]
+
+
+def _require_keys(told: Mapping[str, Any], where: str, *, known: tuple[str, ...], needed: tuple[str, ...] = ()) -> None:
+    unknown, missing = sorted(set(told) - set(known)), sorted(set(needed) - set(told))
+    if unknown or missing:
+        came = f"came {', '.join(unknown)}" if unknown else f"{', '.join(missing)} is missing"
+        raise InvalidInputError(f"{where} must hold {', '.join(known)}; {came}")
+
+
+def _require_type(value: Any, kind: Any, where: str) -> None:
+    if not isinstance(value, kind):
+        told = {dict: "a table", list: "a list", str: "text"}.get(kind, "a list")
+        raise InvalidInputError(f"{where} must be {told}; came {value!r}")

@@ -1,0 +1,162 @@
+"""Measuring a suite: every runtime's models beside the reference, in interleaved rounds of several fresh processes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ofa_hw.bench.benchmark import Benchmark, require_comparable, this_machine
+from ofa_hw.bench.figure import Figure, ProcessTimes
+from ofa_hw.bench.reference import digest_of, reference_for
+from ofa_hw.bench.suite import RUNTIMES, Suite
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.plugins import get_profiler
+from ofa_hw.profiling import Device, MeasurementPlan, Profiler, RunConditions, TimedRun, Workload, plan_for
+from ofa_hw.profiling.record import Floats
+from ofa_hw.progress import ProgressCallback, no_progress
+
+_TARGET_RELATIVE_CI = 0.02
+_MIN_RUNS_OF_PROCESS = 12
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Part:
+    """The workloads of one runtime."""
+
+    profiler: Profiler
+    workloads: tuple[Workload, ...]
+    reference: Workload
+
+
+def gate_plan(device: Device, *, num_processes: int, max_seconds: float) -> MeasurementPlan:
+    """Return the plan that times a suite on `device`: as precise within a process as processes differ, not more."""
+    plan = plan_for(device, target_relative_ci=_TARGET_RELATIVE_CI, max_seconds=max_seconds)
+    return dataclasses.replace(plan, num_processes=num_processes, min_runs=_MIN_RUNS_OF_PROCESS * num_processes)
+
+
+def run_suite(
+    suite: Suite,
+    device: Device,
+    plan: MeasurementPlan,
+    *,
+    baseline: Benchmark | None = None,
+    baseline_path: str | Path = "",
+    progress: ProgressCallback = no_progress,
+    seed: int = 0,
+) -> Benchmark:
+    """Return what the models and blocks of `suite` take on `device`, in milliseconds and as multiples of the reference.
+
+    Files that the device's own runtime does not open are timed by the one that does. A `baseline` that could not be
+    compared with the result is refused before anything is timed.
+
+    Raises:
+        InvalidInputError: no runtime of the device opens one of the files.
+        RunError: the baseline is of another device or other conditions.
+        DeviceError, MissingDependencyError: the device does not answer, or cannot load a model, which is named.
+    """
+    parts = _parts(suite, device)
+    for part in parts:
+        part.profiler.check()
+    head = _head(suite, parts, plan)
+    if baseline is not None:
+        require_comparable(baseline, head, path=baseline_path)
+    figures: list[Figure] = []
+    notes: dict[str, str] = {}
+    for part in parts:
+        # Each runtime has its share of the time.
+        share = plan.max_seconds * len(part.workloads) / len(suite.workloads)
+        run = TimedRun(
+            part.profiler,
+            dataclasses.replace(plan, max_seconds=share),
+            part.workloads,
+            sentinel=part.reference,
+            progress=_under(f"measuring on {device.name}, {part.profiler.device.runtime}", progress),
+            seed=seed,
+        )
+        state = dict(part.profiler.state())
+        run.time_all()
+        figures += _figures(run, part.profiler)
+        told = run.notes(state)
+        notes |= {"host": told.get("host", "unknown")}
+        notes |= {f"{part.profiler.device.runtime} {key}": told[key] for key in ("rounds", "seconds", "others_load")}
+    order = {workload.name: place for place, workload in enumerate(suite.workloads)}
+    figures.sort(key=lambda figure: order[figure.name])
+    return dataclasses.replace(head, figures=tuple(figures), notes=notes)
+
+
+def _under(description: str, progress: ProgressCallback) -> ProgressCallback:
+    """Return the callback that tells all work as `description`, so that each runtime has a bar of its own."""
+    return lambda _, done, total: progress(description, done, total)
+
+
+def _parts(suite: Suite, device: Device) -> list[_Part]:
+    own = get_profiler(device.runtime, device)
+    by_runtime: dict[str, list[Workload]] = {}
+    profilers = {device.runtime: own}
+    for workload in suite.workloads:
+        runtime = _runtime_of(workload, own)
+        if runtime not in profilers:
+            profilers[runtime] = get_profiler(runtime, dataclasses.replace(device, runtime=runtime))
+        by_runtime.setdefault(runtime, []).append(workload)
+    return [
+        _Part(
+            profiler=profilers[runtime],
+            workloads=tuple(workloads),
+            reference=reference_for(profilers[runtime], suite.reference),
+        )
+        for runtime, workloads in by_runtime.items()
+    ]
+
+
+def _runtime_of(workload: Workload, own: Profiler) -> str:
+    """Return the runtime that times a workload: the device's own where that can."""
+    if workload.file is None or workload.file.path.suffix in own.model_suffixes:
+        return own.device.runtime
+    if own.device.transport not in ("local", "ssh"):
+        raise InvalidInputError(
+            f"{workload.file.path}: {own.device.name} opens {' or '.join(own.model_suffixes) or 'no model files'} alone"
+        )
+    return RUNTIMES[workload.file.path.suffix]
+
+
+def _head(suite: Suite, parts: Sequence[_Part], plan: MeasurementPlan) -> Benchmark:
+    """Return the benchmark without figures."""
+    conditions: list[RunConditions] = [part.profiler.conditions(plan) for part in parts]
+    return Benchmark(
+        name=suite.name,
+        figures=(),
+        conditions=tuple(conditions),
+        references={told.runtime: digest_of(part.reference) for told, part in zip(conditions, parts, strict=True)},
+        **this_machine(),
+    )
+
+
+def _figures(run: TimedRun, profiler: Profiler) -> list[Figure]:
+    figures = []
+    for group, workloads in enumerate(run.groups):
+        rows, records = run.rows(group), run.records(group)
+        ms = [record.samples()[0] for record in records]
+        ratios = [record.ratios() for record in records]
+        for index, (workload, row) in enumerate(zip(workloads, rows, strict=True)):
+            times = ProcessTimes(ms=_medians(ms, index), ratios=_medians(ratios, index))
+            figures.append(
+                Figure(
+                    name=workload.name,
+                    title=workload.name,
+                    value=row["median_ms"],
+                    unit="ms",
+                    smaller_is_better=True,
+                    num=row["num_runs"],
+                    runtime=profiler.device.runtime,
+                    marks=row["marks"],
+                    times=times,
+                )
+            )
+    return figures
+
+
+def _medians(by_process: Sequence[Sequence[Floats]], index: int) -> tuple[float, ...]:
+    return tuple(float(np.median(samples[index])) for samples in by_process)
