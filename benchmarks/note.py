@@ -24,7 +24,9 @@ def write_note(name: str, about: str, columns: Sequence[str], rows: Sequence[Seq
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     date = dt.datetime.now(dt.UTC)
-    command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    # Of a path outside the project its name is enough: whoever repeats this has other folders.
+    arguments = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *arguments])
     text = "\n".join(
         [
             f"# {name}, {date:%Y-%m-%d}",
