@@ -58,7 +58,7 @@ class ProfilerContract:
     """What holds for every profiler; `plan` and `spaces` may be narrowed where a runtime cannot do all."""
 
     plan = MeasurementPlan(max_seconds=4, min_runs=6, target_relative_ci=0.1)
-    spaces: tuple[str, ...] = ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3")
+    spaces: tuple[str, ...] = ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3", "ofa-resnet50")
     num_sessions: int = 2
     """How many sessions the device serves at once."""
 

@@ -19,6 +19,8 @@ from ofa_hw.formats.graph import (
     HardSigmoid,
     HardSwish,
     Linear,
+    MaxPool,
+    MeanPool,
     Multiply,
     Operation,
     lower,
@@ -126,10 +128,16 @@ def _emit(builder: Any, relax: Any, operation: Operation, values: Mapping[str, A
             return builder.emit(_gate(relax, x))
         case GlobalMean():
             return builder.emit(op.mean(x, axis=[2, 3], keepdims=True))
+        case MaxPool():
+            return builder.emit(op.nn.max_pool2d(x, (3, 3), strides=operation.stride, padding=1))
+        case MeanPool():
+            edge, window = -operation.source.size % operation.stride, (operation.stride, operation.stride)
+            pooled = op.nn.avg_pool2d(x, window, window, padding=(0, 0, edge, edge), count_include_pad=False)
+            return builder.emit(pooled)
         case Multiply():
             return builder.emit(op.multiply(x, values[operation.gate.name]))
         case Add():
-            return builder.emit(op.add(x, values[operation.other.name]))
+            return _activated(builder, relax, op.add(x, values[operation.other.name]), operation.activation)
         case Linear():
             flat = builder.emit(op.reshape(x, (x.ty.shape[0], operation.source.channels)))
             y = builder.emit(op.matmul(flat, _constant(relax, operation.weight.T)))
@@ -141,11 +149,15 @@ def _emit_conv(builder: Any, relax: Any, conv: Conv, x: Any) -> Any:
     groups = conv.target.channels if conv.is_depthwise else 1
     weight, margin = _constant(relax, conv.weight), conv.kernel_size // 2
     y = builder.emit(op.nn.conv2d(x, weight, strides=conv.stride, padding=margin, groups=groups))
-    y = builder.emit(op.add(y, _constant(relax, conv.bias.reshape(1, -1, 1, 1))))
-    if conv.activation == "relu":
-        y = builder.emit(op.nn.relu(y))
-    elif conv.activation == "relu6":
-        y = builder.emit(op.clip(y, 0, 6))
+    return _activated(builder, relax, op.add(y, _constant(relax, conv.bias.reshape(1, -1, 1, 1))), conv.activation)
+
+
+def _activated(builder: Any, relax: Any, y: Any, activation: str) -> Any:
+    y = builder.emit(y)
+    if activation == "relu":
+        y = builder.emit(relax.op.nn.relu(y))
+    elif activation == "relu6":
+        y = builder.emit(relax.op.clip(y, 0, 6))
     return y
 
 

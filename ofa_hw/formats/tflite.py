@@ -133,7 +133,7 @@ class ModelWriter:
     def add_conv(self, conv: Conv) -> None:
         """Append a convolution, after a PAD where SAME would not do."""
         source = self.of(conv.source)
-        is_padded = conv.stride == 2 and conv.source.size % 2 == 0 and conv.kernel_size > 1
+        is_padded = conv.stride == 2 and conv.source.size % 2 == 0 and conv.kernel_size > 2
         if is_padded:
             source = self.add_pad(conv, source, margin=conv.kernel_size // 2)
         # OIHW becomes OHWI; a depthwise C1HW becomes 1HWC.

@@ -169,6 +169,23 @@ class _Int8Writer(ModelWriter):
         self.quantise(bias_index, units, np.zeros(units.size, np.int64))
         return weight_index, bias_index
 
+    def add_pool(self, code: str, pool: MaxPool | MeanPool, *, kernel_size: int) -> None:
+        # XNNPACK does not take an int8 AVERAGE_POOL_2D; a convolution it takes, where windows are whole.
+        if isinstance(pool, MaxPool) or pool.source.size % pool.stride:
+            super().add_pool(code, pool, kernel_size=kernel_size)
+            return
+        channels, area = pool.source.channels, kernel_size**2
+        mean = Conv(
+            source=pool.source,
+            target=pool.target,
+            weight=np.full((channels, 1, kernel_size, kernel_size), 1 / area, np.float32),
+            bias=np.zeros(channels, np.float32),
+            stride=pool.stride,
+            is_depthwise=True,
+            activation="none",
+        )
+        self.add_conv(mean)
+
     pixel_operator = ("QUANTIZE", "QuantizeOptionsT")
 
     def add_pixels(self, source: Value) -> int:

@@ -11,7 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ofa_hw.formats.folded import FoldedBlock
-from ofa_hw.formats.graph import Add, Conv, GlobalMean, HardSigmoid, HardSwish, Linear, Multiply, Operation, lower
+from ofa_hw.formats.graph import (
+    Add,
+    Conv,
+    GlobalMean,
+    HardSigmoid,
+    HardSwish,
+    Linear,
+    MaxPool,
+    MeanPool,
+    Multiply,
+    Operation,
+    lower,
+)
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda y: y, "relu": F.relu, "relu6": F.relu6}
 
@@ -54,9 +66,13 @@ def _run(operation: Operation, values: dict[str, Tensor]) -> Tensor:
             return F.hardsigmoid(x)
         case GlobalMean():
             return x.mean((2, 3), keepdim=True)
+        case MaxPool():
+            return F.max_pool2d(x, 3, operation.stride, 1)
+        case MeanPool():
+            return F.avg_pool2d(x, operation.stride, operation.stride, 0, ceil_mode=True)
         case Multiply():
             return x * values[operation.gate.name]
         case Add():
-            return x + values[operation.other.name]
+            return _ACTIVATIONS[operation.activation](x + values[operation.other.name])
         case Linear():
             return F.linear(x.flatten(1), torch.from_numpy(operation.weight), torch.from_numpy(operation.bias))

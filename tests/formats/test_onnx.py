@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("space_name", ["fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3"])
+@pytest.mark.parametrize("space_name", ["fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3", "ofa-resnet50"])
 def test_network_is_sound_and_equals_torch(space_name):
     space = get_space(space_name)
     arch = space.sample(1, np.random.default_rng(3))[0]

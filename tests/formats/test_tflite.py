@@ -13,7 +13,7 @@ from ofa_hw.nn.subnet import build_subnet
 from ofa_hw.space import get_space
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")
-SPACES = ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3")
+SPACES = ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3", "ofa-resnet50")
 
 
 def one_of_each_form(space_name):

@@ -28,7 +28,7 @@ def interpret(model, x_BCHW):
     return (interpreter.get_tensor(target["index"]).astype(np.float32) - zero_point) * scale, interpreter
 
 
-@pytest.mark.parametrize("space_name", ["fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3"])
+@pytest.mark.parametrize("space_name", ["fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3", "ofa-resnet50"])
 def test_network_is_int8_throughout_and_near_torch(space_name):
     space = get_space(space_name)
     blocks = [random_block(spec) for spec in block_specs(space, space.smallest)]

@@ -17,7 +17,7 @@ from ofa_hw.space import get_space
 
 def one_of_each_form() -> list[BlockSpec]:
     found = {}
-    for name in ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3"):
+    for name in ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3", "ofa-resnet50"):
         space = get_space(name)
         for spec in unique_block_specs(space, space.resolutions[:1]):
             found.setdefault((spec.kind, spec.use_se, spec.stride, spec.has_skip, bool(spec.mid_channels)), spec)

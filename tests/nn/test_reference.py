@@ -9,7 +9,7 @@ from ofa_hw.nn.subnet import build_subnet
 from ofa_hw.space import get_space
 
 
-@pytest.mark.parametrize("space_name", ["fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3"])
+@pytest.mark.parametrize("space_name", ["fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3", "ofa-resnet50"])
 def test_folded_blocks_compute_what_the_network_computes(space_name):
     torch.manual_seed(0)
     space = get_space(space_name)
