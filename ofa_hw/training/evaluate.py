@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,8 +16,6 @@ from ofa_hw.predictor.samples import EvaluatedArch
 from ofa_hw.space import ArchConfig, SearchSpace
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.prefix_tree import PrefixTree
-
-Choice = TypeVar("Choice", int, float)
 
 BATCH_SIZE = 250
 """Images in a batch, both where statistics are taken and where subnets are judged."""
@@ -125,17 +123,5 @@ class SubnetJudge:
 
 def corner_archs(space: SearchSpace) -> dict[str, ArchConfig]:
     """Return the architectures by which training is followed: largest, middle and smallest of every choice."""
-
-    def middle(choices: tuple[Choice, ...]) -> Choice:
-        return choices[len(choices) // 2]
-
-    return {
-        "largest": space.largest,
-        "middle": space.uniform_arch(
-            resolution=middle(space.resolutions),
-            kernel_size=middle(space.kernel_sizes),
-            expand_ratio=middle(space.expand_ratios),
-            depth=middle(space.depths),
-        ),
-        "smallest": space.smallest,
-    }
+    middle = space.decode(np.array([space.num_choices]) // 2)[0]
+    return {"largest": space.largest, "middle": middle, "smallest": space.smallest}

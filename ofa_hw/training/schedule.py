@@ -18,11 +18,12 @@ from ofa_hw.space import ArchConfig, SearchSpace
 class Phase:
     """One stretch of training with one cosine of the learning rate.
 
-    Of every choice the `num_kernel_sizes`, `num_depths`, `num_expand_ratios` largest are open. Each step draws one
-    resolution and `num_subnets` open architectures, whose gradients are summed; `num_spread` of them are spread evenly
-    from the smallest to the largest, the others are uniform. `num_images` are drawn in all, each counted once a
-    step. `sort_stage` is given to `Supernet.sort_channels` before the first step (None: not sorted). `distill_weight`
-    is the weight of the soft cross-entropy against the largest network as it was trained first, beside the labels' own.
+    Of every choice the `num_kernel_sizes`, `num_depths`, `num_expand_ratios`, `num_width_ratios` largest are open. Each
+    step draws one resolution and `num_subnets` open architectures, whose gradients are summed; `num_spread` of them are
+    spread evenly from the smallest to the largest, the others are uniform. `num_images` are drawn in all, each counted
+    once a step. `sort_stage` is given to `Supernet.sort_channels` before the first step (None: not sorted).
+    `distill_weight` is the weight of the soft cross-entropy against the largest network as it was trained first, beside
+    the labels' own.
 
     With `in_place` the first subnet of a step is the largest and the second the smallest open one, and the largest
     teaches the others, which then see no labels (the sandwich rule, arXiv 2003.11142, section 3).
@@ -37,6 +38,7 @@ class Phase:
     num_kernel_sizes: int = 1
     num_depths: int = 1
     num_expand_ratios: int = 1
+    num_width_ratios: int = 1
     num_subnets: int = 1
     num_spread: int = 0
     warmup_fraction: float = 0.0
@@ -45,7 +47,8 @@ class Phase:
     in_place: bool = False
 
     def __post_init__(self) -> None:
-        for field in ("num_images", "num_kernel_sizes", "num_depths", "num_expand_ratios", "num_subnets"):
+        choices = ("num_kernel_sizes", "num_depths", "num_expand_ratios", "num_width_ratios")
+        for field in ("num_images", *choices, "num_subnets"):
             if getattr(self, field) < 1:
                 raise InvalidInputError(f"phase {self.name!r}: {field} must be 1 or more; came {getattr(self, field)}")
         if not 0 <= self.num_spread <= self.num_subnets:
@@ -81,15 +84,15 @@ class Phase:
     def open_space(self, space: SearchSpace) -> SearchSpace:
         """Return the part of `space` that this phase trains."""
         stages = tuple(
-            dataclasses.replace(stage, depths=space.stage_depths(index)[-self.num_depths :])
+            dataclasses.replace(
+                stage,
+                depths=space.stage_depths(index)[-self.num_depths :],
+                kernel_sizes=space.stage_kernel_sizes(index)[-self.num_kernel_sizes :],
+                expand_ratios=space.stage_expand_ratios(index)[-self.num_expand_ratios :],
+            )
             for index, stage in enumerate(space.stages)
         )
-        return dataclasses.replace(
-            space,
-            kernel_sizes=space.kernel_sizes[-self.num_kernel_sizes :],
-            expand_ratios=space.expand_ratios[-self.num_expand_ratios :],
-            stages=stages,
-        )
+        return dataclasses.replace(space, width_ratios=space.width_ratios[-self.num_width_ratios :], stages=stages)
 
     def draw(self, opened: SearchSpace, rng: np.random.Generator) -> list[ArchConfig]:
         """Return the architectures of one step, all of one resolution, from the space that this phase opened."""
@@ -130,19 +133,20 @@ def budget(num_train_images: int, epochs: float | None = None) -> int:
 def progressive_shrinking(
     space: SearchSpace, *, num_images: int, learning_rate: float = 0.3, distill_weight: float = 1.0
 ) -> tuple[Phase, ...]:
-    """Return the phases of progressive shrinking: the largest network, then kernel sizes, depths, expand ratios.
+    """Return the phases of progressive shrinking: the largest network, then kernel sizes, depths, widths.
 
-    Each choice opens one by one, from the largest to the smallest, and stays open. Channels are sorted before a new
-    width opens. With the few passes over the images that a small machine can afford, what is opened last must be
-    trained longest: the last phase, where all is open, sees about two thirds of `num_images`.
+    Widths are those of the hidden channels, by expand ratio, then those of the stages where the space has them. Each
+    choice opens one by one, from the largest to the smallest, and stays open. Hidden channels are sorted before a new
+    width of them opens. With the few passes over the images that a small machine can afford, what is opened last must
+    be trained longest: the last phase, where all is open, sees about two thirds of `num_images`.
     """
-    num_depths = max(len(space.stage_depths(stage)) for stage in range(len(space.stages)))
-    opened = {"num_kernel_sizes": 1, "num_depths": 1, "num_expand_ratios": 1}
+    opened = {"num_kernel_sizes": 1, "num_depths": 1, "num_expand_ratios": 1, "num_width_ratios": 1}
     steps: list[tuple[str, dict[str, int]]] = []
     for name, field, num in (
-        ("kernel", "num_kernel_sizes", len(space.kernel_sizes)),
-        ("depth", "num_depths", num_depths),
-        ("width", "num_expand_ratios", len(space.expand_ratios)),
+        ("kernel", "num_kernel_sizes", space.max_num_kernel_sizes),
+        ("depth", "num_depths", space.max_num_depths),
+        ("width", "num_expand_ratios", space.max_num_expand_ratios),
+        ("stage-width", "num_width_ratios", space.num_widths),
     ):
         # Kernels open all at once, as in the paper: a smaller kernel is a view of the larger one.
         for count in [num] if name == "kernel" and num > 1 else range(2, num + 1):
@@ -162,14 +166,15 @@ def progressive_shrinking(
             name=name,
             num_images=max(1, round(num_images * share)),
             learning_rate=learning_rate if index + 1 == len(steps) else learning_rate / 2,
-            num_subnets=2 if name.startswith("width") else 1,
-            num_spread=1 if name.startswith("width") else 0,
+            num_subnets=2 if "width" in name else 1,
+            num_spread=1 if "width" in name else 0,
             warmup_fraction=0.02,
             sort_stage=choices["num_expand_ratios"] - 2 if name.startswith("width") else None,
             distill_weight=distill_weight,
             num_kernel_sizes=choices["num_kernel_sizes"],
             num_depths=choices["num_depths"],
             num_expand_ratios=choices["num_expand_ratios"],
+            num_width_ratios=choices["num_width_ratios"],
         )
         for index, ((name, choices), share) in enumerate(zip(steps, shares, strict=True))
     ]
@@ -189,9 +194,10 @@ def all_at_once(
             name="sandwich" if in_place else "all-at-once",
             num_images=num_images,
             learning_rate=learning_rate,
-            num_kernel_sizes=len(space.kernel_sizes),
-            num_depths=max(len(space.stage_depths(stage)) for stage in range(len(space.stages))),
-            num_expand_ratios=len(space.expand_ratios),
+            num_kernel_sizes=space.max_num_kernel_sizes,
+            num_depths=space.max_num_depths,
+            num_expand_ratios=space.max_num_expand_ratios,
+            num_width_ratios=space.num_widths,
             num_subnets=4 if in_place else 2,
             num_spread=1,
             warmup_fraction=0.05,
