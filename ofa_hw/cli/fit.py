@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
+from ofa_hw.cli.console import print_facts, print_json, print_table, remark, show_progress
 from ofa_hw.cli.options import json_option, run_option, seed_option
+
+if TYPE_CHECKING:
+    from ofa_hw.predictor import LearningCurve
 
 
 @click.command()
@@ -27,18 +32,19 @@ from ofa_hw.cli.options import json_option, run_option, seed_option
     show_default=True,
     help="The score to learn; soft ones rank better and are mapped to top-1.",
 )
+@click.option("--learning-curve", "with_curve", is_flag=True, help="Tell how much more subnets would help.")
 @seed_option
 @json_option
-def command(run: Path | None, model: str, score: str, seed: int, as_json: bool) -> None:
+def command(run: Path | None, model: str, score: str, with_curve: bool, seed: int, as_json: bool) -> None:
     """Fit the accuracy predictor to the evaluated subnets.
 
-    Its figures are those of held-out subnets, by tenfold cross-validation.
+    Its figures are those of held-out subnets, by tenfold cross-validation; held_out.csv in its folder has each of them.
 
     \b
     Example:
       ofa-hw fit --model mlp
     """
-    from ofa_hw.predictor import AccuracyPredictor, read_samples
+    from ofa_hw.predictor import AccuracyPredictor, learning_curve, read_samples
     from ofa_hw.run import RunFolder
 
     folder = RunFolder.open(run)
@@ -47,11 +53,15 @@ def command(run: Path | None, model: str, score: str, seed: int, as_json: bool) 
         predictor = AccuracyPredictor.fit_samples(
             folder.space, samples, model=model, score=score, seed=seed, on_progress=progress
         )
+        curve = learning_curve(predictor, on_progress=progress) if with_curve else None
     predictor.save(folder.predictor_path)
+    if curve is not None:
+        curve.write(folder.predictor_path)
     figures = predictor.figures
     if as_json:
         facts = {"run": str(folder.path), "model": predictor.model_name, "score": predictor.score}
-        print_json({**facts, **dataclasses.asdict(figures)})
+        of_curve = {} if curve is None else {"learning_curve": [dataclasses.asdict(point) for point in curve.points]}
+        print_json({**facts, **dataclasses.asdict(figures), **of_curve})
         return
     print_facts(
         [
@@ -64,4 +74,20 @@ def command(run: Path | None, model: str, score: str, seed: int, as_json: bool) 
         ],
         title=f"{predictor.model_name}, in {folder.predictor_path}",
     )
+    if curve is not None:
+        _show_curve(curve, figures.num_samples)
     remark(f"next: ofa-hw search --run {folder.path} --lut lut/host.csv")
+
+
+def _show_curve(curve: LearningCurve, num_samples: int) -> None:
+    """Print the curve, then what twice the samples can be expected to bring."""
+    print_table(
+        ("subnets", "Kendall tau with measured top-1", "RMSE of top-1, points"),
+        [(point.num_samples, f"{point.kendall_tau:.3f}", f"{point.rmse_points:.2f}") for point in curve.points],
+        title="learning curve, on held-out subnets",
+    )
+    now, doubled = curve.rmse_points(num_samples), curve.rmse_points(2 * num_samples)
+    remark(
+        f"by this curve {2 * num_samples} subnets instead of {num_samples} lower the RMSE from {now:.2f} to "
+        f"{doubled:.2f} points, and no number below {math.sqrt(curve.floor):.2f}"
+    )

@@ -4,6 +4,17 @@ The names below are what the other floors use.
 """
 
 from ofa_hw.predictor.accuracy import AccuracyPredictor
+from ofa_hw.predictor.categorical import CategoricalPredictor
+from ofa_hw.predictor.learning_curve import LearningCurve, learning_curve
 from ofa_hw.predictor.samples import EvaluatedArch, append_sample, read_samples, write_samples
 
-__all__ = ["AccuracyPredictor", "EvaluatedArch", "append_sample", "read_samples", "write_samples"]
+__all__ = [
+    "AccuracyPredictor",
+    "CategoricalPredictor",
+    "EvaluatedArch",
+    "LearningCurve",
+    "append_sample",
+    "learning_curve",
+    "read_samples",
+    "write_samples",
+]

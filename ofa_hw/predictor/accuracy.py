@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.predictor.encoding import FloatArray, encode_features
-from ofa_hw.predictor.intervals import ErrorModel
-from ofa_hw.predictor.models import MODELS, Model, prepare_fit
+from ofa_hw.predictor.regression import Regression
 from ofa_hw.predictor.ridge import fit_ridge
 from ofa_hw.predictor.samples import EvaluatedArch
-from ofa_hw.predictor.validation import FitFigures, assign_folds, correlations, predict_held_out, root_mean_square
+from ofa_hw.predictor.validation import FitFigures, assign_folds, correlations, predict_held_out
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import ArchConfig, Genes, SearchSpace
 
@@ -35,19 +34,14 @@ class TrainingRows:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class AccuracyPredictor:
-    """A regression of top-1, or of a soft score that `slope` and `intercept` turn into top-1.
+    """A regression of top-1 by the genes of `space`, directly or by way of the soft `score`.
 
-    A soft score of few images ranks subnets far better than their top-1 does; the line keeps its order.
+    A soft score of few images can rank subnets far better than their top-1 does; the line to top-1 keeps its order.
     """
 
     space: SearchSpace
-    model_name: str
-    model: Model
     score: str
-    slope: float
-    intercept: float
-    errors: ErrorModel
-    figures: FitFigures
+    regression: Regression
     rows: TrainingRows
     seed: int
 
@@ -117,52 +111,37 @@ class AccuracyPredictor:
         num_folds: int,
         on_progress: ProgressCallback,
     ) -> AccuracyPredictor:
-        if model == "auto":
-            fitted = [cls._fit_rows(space, rows, score, name, seed, num_folds, on_progress) for name in MODELS]
-            return max(fitted, key=lambda predictor: predictor.figures.kendall_tau)
-        features = encode_features(space, rows.genes)
-        fit = prepare_fit(model, features, rows.scores, seed=seed)
-        folds = assign_folds(rows.genes, num_folds, seed=seed)
-        held_out, spread = predict_held_out(fit, features, rows.scores, folds, on_progress=on_progress)
-        slope, intercept = (1.0, 0.0) if score == "top1" else _rising_line(held_out, rows.top1)
-        top1_error = slope * held_out + intercept - rows.top1
-        errors = ErrorModel.fit(top1_error, slope * spread)
-        tau, rho = correlations(held_out, rows.scores, folds)
-        figures = FitFigures(
-            num_samples=len(rows.scores),
-            num_folds=int(folds.max()) + 1,
-            kendall_tau=tau,
-            spearman_rho=rho,
-            rmse=root_mean_square(held_out - rows.scores),
-            top1_kendall_tau=correlations(held_out, rows.top1, folds)[0],
-            top1_rmse=root_mean_square(top1_error),
-            coverage_90=errors.held_out_coverage(folds, top1_error, slope * spread),
-        )
-        return cls(
-            space=space,
-            model_name=model,
-            model=fit(features, rows.scores),
-            score=score,
-            slope=slope,
-            intercept=intercept,
-            errors=errors,
-            figures=figures,
-            rows=rows,
+        regression = Regression.fit(
+            encode_features(space, rows.genes),
+            rows.top1,
+            assign_folds(rows.genes, num_folds, seed=seed),
+            score=None if score == "top1" else rows.scores,
+            model=model,
             seed=seed,
+            on_progress=on_progress,
         )
+        return cls(space=space, score=score, regression=regression, rows=rows, seed=seed)
+
+    @property
+    def model_name(self) -> str:
+        """The model: mlp, gbdt or ridge."""
+        return self.regression.model_name
+
+    @property
+    def figures(self) -> FitFigures:
+        """How good it is on architectures that it has not seen."""
+        return self.regression.figures
 
     def predict(self, genes: Genes) -> tuple[FloatArray, FloatArray]:
         """Return top-1 fractions (n,) and their standard deviations (n,) for `genes` (n, num_genes).
 
         Nine in ten measured values lie within 1.645 standard deviations.
         """
-        score, spread = self.model.predict(encode_features(self.space, genes))
-        return self.slope * score + self.intercept, self.errors.std(self.slope * spread)
+        return self.regression.predict(encode_features(self.space, genes))
 
     def predict_top1(self, genes: Genes) -> FloatArray:
         """Return top-1 fractions (n,) alone."""
-        score, _ = self.model.predict(encode_features(self.space, genes))
-        return self.slope * score + self.intercept
+        return self.regression.predict_mean(encode_features(self.space, genes))
 
     @property
     def seen_resolutions(self) -> tuple[int, ...]:
@@ -171,9 +150,7 @@ class AccuracyPredictor:
 
     def interval(self, genes: Genes, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return the ends (n,) and (n,) of intervals that hold the measured top-1 with probability `coverage`."""
-        score, spread = self.model.predict(encode_features(self.space, genes))
-        top1, half_width = self.slope * score + self.intercept, self.errors.half_width(self.slope * spread, coverage)
-        return top1 - half_width, top1 + half_width
+        return self.regression.interval(encode_features(self.space, genes), coverage)
 
     def save(self, folder: str | Path) -> None:
         """Write the predictor into `folder`; it is whole there, or the one before stays."""
@@ -221,11 +198,3 @@ def _best_ranking_score(
         for score in SCORES
     }
     return max(taus, key=lambda score: taus[score])
-
-
-def _rising_line(score: FloatArray, top1: FloatArray) -> tuple[float, float]:
-    """Return slope, above 0, and intercept of the least-squares line from `score` to `top1`."""
-    deviation = score - score.mean()
-    slope = float(deviation @ top1 / max(float(deviation @ deviation), 1e-300))
-    slope = max(slope, 1e-6)
-    return slope, float(top1.mean() - slope * score.mean())

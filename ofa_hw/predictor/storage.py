@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import write_bytes, write_json
+from ofa_hw.files import write_bytes, write_json, write_text
 from ofa_hw.predictor.intervals import ErrorModel
+from ofa_hw.predictor.learning_curve import LEARNING_CURVE
 from ofa_hw.predictor.mlp import MlpEnsemble
 from ofa_hw.predictor.models import Model
+from ofa_hw.predictor.regression import HeldOut, Regression
 from ofa_hw.predictor.ridge import Ridge
 from ofa_hw.predictor.trees import TreeEnsemble
 from ofa_hw.predictor.validation import FitFigures
@@ -28,8 +30,10 @@ from ofa_hw.space import SearchSpace
 if TYPE_CHECKING:
     from ofa_hw.predictor.accuracy import AccuracyPredictor
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FACTS, ARRAYS, TREES = "predictor.json", "arrays.safetensors", "trees.skops"
+HELD_OUT = "held_out.csv"
+"""For people and the report; `load_predictor` does not read it."""
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -38,20 +42,26 @@ def save_predictor(predictor: AccuracyPredictor, folder: Path) -> None:
     """Write `predictor` into `folder`."""
     from safetensors.numpy import save
 
+    regression = predictor.regression
+    model, errors = regression.model, regression.errors
     arrays: Arrays = {
         "rows.genes": predictor.rows.genes,
         "rows.scores": predictor.rows.scores,
         "rows.top1": predictor.rows.top1,
-        "errors.ratios": predictor.errors.ratios,
+        "errors.ratios": errors.ratios,
+        "held_out.predicted": regression.held_out.predicted,
+        "held_out.half_width": regression.held_out.half_width,
     }
     contents: dict[str, bytes] = {}
-    if isinstance(predictor.model, TreeEnsemble):
-        contents[TREES] = predictor.model.to_bytes()
-    elif isinstance(predictor.model, MlpEnsemble | Ridge):
-        arrays |= {f"model.{name}": np.ascontiguousarray(array) for name, array in predictor.model.to_arrays().items()}
+    if isinstance(model, TreeEnsemble):
+        contents[TREES] = model.to_bytes()
+    elif isinstance(model, MlpEnsemble | Ridge):
+        arrays |= {f"model.{name}": np.ascontiguousarray(array) for name, array in model.to_arrays().items()}
     contents[ARRAYS] = save(arrays)
     for name, content in contents.items():
         write_bytes(folder / name, content)
+    write_text(folder / HELD_OUT, _held_out_csv(predictor))
+    (folder / LEARNING_CURVE).unlink(missing_ok=True)  # it was of the predictor before
     write_json(
         folder / FACTS,
         {
@@ -59,16 +69,31 @@ def save_predictor(predictor: AccuracyPredictor, folder: Path) -> None:
             "versions": {name: version(name) for name in ("numpy", "scikit-learn", "skops")},
             "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
             "space": predictor.space.to_dict(),
-            "model": predictor.model_name,
+            "model": regression.model_name,
             "score": predictor.score,
-            "slope": predictor.slope,
-            "intercept": predictor.intercept,
-            "base_variance": predictor.errors.base_variance,
-            "spread_factor": predictor.errors.spread_factor,
+            "slope": regression.slope,
+            "intercept": regression.intercept,
+            "base_variance": errors.base_variance,
+            "spread_factor": errors.spread_factor,
             "seed": predictor.seed,
-            "figures": dataclasses.asdict(predictor.figures),
+            "figures": dataclasses.asdict(regression.figures),
         },
     )
+
+
+def _held_out_csv(predictor: AccuracyPredictor) -> str:
+    """Return what was measured of each sample beside what the models that did not see it say; top-1 as fractions."""
+    held_out = predictor.regression.held_out
+    lines = ["arch_id,top1_measured,top1_predicted,low,high"]
+    for arch, measured, predicted, half_width in zip(
+        predictor.space.decode(predictor.rows.genes),
+        predictor.rows.top1.tolist(),
+        held_out.predicted.tolist(),
+        held_out.half_width.tolist(),
+        strict=True,
+    ):
+        lines.append(f"{arch.arch_id},{measured!r},{predicted!r},{predicted - half_width!r},{predicted + half_width!r}")
+    return "\n".join(lines) + "\n"
 
 
 def load_predictor(folder: Path) -> AccuracyPredictor:
@@ -83,11 +108,9 @@ def load_predictor(folder: Path) -> AccuracyPredictor:
     try:
         arrays = load(contents[ARRAYS])
         space = SearchSpace.from_dict(facts["space"])
-        return AccuracyPredictor(
-            space=space,
+        regression = Regression(
             model_name=facts["model"],
             model=_load_model(folder, facts, contents, arrays),
-            score=facts["score"],
             slope=float(facts["slope"]),
             intercept=float(facts["intercept"]),
             errors=ErrorModel(
@@ -96,6 +119,12 @@ def load_predictor(folder: Path) -> AccuracyPredictor:
                 ratios=arrays["errors.ratios"],
             ),
             figures=FitFigures(**facts["figures"]),
+            held_out=HeldOut(predicted=arrays["held_out.predicted"], half_width=arrays["held_out.half_width"]),
+        )
+        return AccuracyPredictor(
+            space=space,
+            score=facts["score"],
+            regression=regression,
             rows=TrainingRows(genes=arrays["rows.genes"], scores=arrays["rows.scores"], top1=arrays["rows.top1"]),
             seed=int(facts["seed"]),
         )
