@@ -75,23 +75,25 @@ def show_command(space_name: str, as_json: bool) -> None:
             ("networks", f"{_rough(space.num_archs)}, of {num_blocks} distinct blocks"),
             ("resolutions", f"{_listed(space.resolutions)} px"),
             ("input channels", space.in_channels),
-            ("kernel sizes", _listed(space.kernel_sizes)),
-            ("expand ratios", _listed(space.expand_ratios)),
+            ("stem", f"{space.width(space.stem_channels)} channels" if space.stem_channels else "the first stages"),
+            *([("width ratios", _listed(space.width_ratios))] if space.has_elastic_width else []),
             ("classes", space.num_classes),
             *((name, f"{cost['macs']:,} MACs, {cost['params']:,} parameters") for name, cost in costs.items()),
         ],
         title=space.name,
     )
     print_table(
-        ("stage", "channels", "stride", "activation", "squeeze-and-excite", "depths"),
+        ("stage", "blocks", "channels", "stride", "activation", "depths", "kernel sizes", "expand ratios"),
         [
             (
                 index,
-                space.width(stage.out_channels),
+                f"{stage.kind}{' + SE' if stage.use_se else ''}",
+                _listed(tuple(space.width(stage.out_channels, ratio) for ratio in space.width_ratios or (1,))),
                 stage.stride,
                 stage.activation,
-                "yes" if stage.use_se else "no",
                 _listed(space.stage_depths(index)),
+                _listed(space.stage_kernel_sizes(index)),
+                _listed(space.stage_expand_ratios(index)),
             )
             for index, stage in enumerate(space.stages)
         ],

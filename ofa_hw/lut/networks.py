@@ -56,8 +56,9 @@ def _uniform(space: SearchSpace, rng: np.random.Generator) -> Genes:
 def _without_largest_kernel(space: SearchSpace, rng: np.random.Generator) -> Genes:
     genes = _uniform(space, rng)
     kernels = slice(space.first_position_gene, None, 2)
-    if len(space.kernel_sizes) > 1:
-        genes[:, kernels] = rng.integers(0, len(space.kernel_sizes) - 1, size=genes[:, kernels].shape)
+    if space.max_num_kernel_sizes > 1:
+        smaller = rng.integers(0, space.max_num_kernel_sizes - 1, size=genes[:, kernels].shape)
+        genes[:, kernels] = np.minimum(smaller, np.maximum(np.array(space.num_choices[kernels]) - 2, 0))
     return genes
 
 

@@ -1,7 +1,8 @@
 """Objectives that are sums over blocks: recognised by probing, their extremes and fronts computed exactly.
 
 Latency of a table, MACs, parameters and a ridge predictor are of this kind: at one resolution the value is a constant,
-plus a term of each stage's depth, plus a term of each active block's choices.
+plus a term of each stage's depth, plus a term of each active block's choices. Where stages choose their widths, what a
+block costs depends on the stage before it too, and nothing is such a sum.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ class AdditiveTerms:
 
 def find_terms(space: SearchSpace, evaluate: Callable[[Genes], FloatArray]) -> AdditiveTerms | None:
     """Return the terms of the objective `evaluate`; None where random networks show that it is no such sum."""
+    if space.has_elastic_width:
+        return None
     probes = _probes(space)
     num_resolutions = len(space.resolutions)
     genes = np.concatenate([_at_resolution(probes, resolution) for resolution in range(num_resolutions)])
     values = np.asarray(evaluate(genes), dtype=np.float64).reshape(num_resolutions, len(probes))
     num_stages, num_positions = len(space.stages), len(space.position_stages)
-    num_depths, num_choices = _num_depths(space), len(space.kernel_sizes) * len(space.expand_ratios)
+    num_depths, num_choices = space.max_num_depths, space.max_num_kernel_sizes * space.max_num_expand_ratios
     base = values[:, 0]
     depth, choice = np.split(values[:, 1:], [num_stages * num_depths], axis=1)
     choice = choice.reshape(num_resolutions, num_positions, num_choices)
@@ -64,7 +67,7 @@ def sum_terms(terms: AdditiveTerms, genes: Genes) -> FloatArray:
     space = terms.space
     resolutions, first = genes[:, 0].astype(np.intp), space.first_position_gene
     depths = terms.depth[resolutions[:, None], np.arange(len(space.stages)), genes[:, 1:first]].sum(axis=1)
-    choices = genes[:, first::2].astype(np.intp) * len(space.expand_ratios) + genes[:, first + 1 :: 2]
+    choices = genes[:, first::2].astype(np.intp) * space.max_num_expand_ratios + genes[:, first + 1 :: 2]
     of_blocks = terms.choice[resolutions[:, None], np.arange(choices.shape[1]), choices]
     active: FloatArray = np.where(space.active_positions(genes), of_blocks, 0.0)
     return np.asarray(terms.base[resolutions] + depths + active.sum(axis=1))
@@ -112,15 +115,14 @@ def _front_at(first: AdditiveTerms, second: AdditiveTerms, resolution: int) -> t
     values, genes = np.array([[first.base[resolution], second.base[resolution]]]), start
     both_depths = np.stack([first.depth, second.depth], axis=-1)[resolution]
     both_choices = np.stack([first.choice, second.choice], axis=-1)[resolution]
-    num_ratios = len(space.expand_ratios)
     for stage in range(len(space.stages)):
         stage_values, stage_genes = np.zeros((1, 2)), np.zeros((1, space.num_genes), dtype=np.int8)
         grown: list[tuple[FloatArray, Genes]] = []
         depths = space.stage_depths(stage)
         for rank, position in enumerate(_positions(space, stage)):
             options = np.zeros((both_choices.shape[1], space.num_genes), dtype=np.int8)
-            column = space.first_position_gene + 2 * position
-            options[:, column], options[:, column + 1] = np.divmod(np.arange(len(options)), num_ratios)
+            for choice, option in enumerate(options):
+                _set_choice(space, option[None], position, choice)
             stage_values, stage_genes = _add_fronts(stage_values, stage_genes, both_choices[position], options)
             if rank + 1 in depths:
                 index = depths.index(rank + 1)
@@ -149,8 +151,7 @@ def _keep_front(values: FloatArray, genes: Genes) -> tuple[FloatArray, Genes]:
 
 def _probes(space: SearchSpace) -> Genes:
     """Return the rows whose differences are the terms: the base, each stage's depths, each position's choices."""
-    num_depths, num_ratios = _num_depths(space), len(space.expand_ratios)
-    num_choices = len(space.kernel_sizes) * num_ratios
+    num_depths, num_choices = space.max_num_depths, space.max_num_kernel_sizes * space.max_num_expand_ratios
     rows = [np.zeros(space.num_genes, dtype=np.int8)]
     for stage in range(len(space.stages)):
         for depth in range(num_depths):
@@ -168,18 +169,16 @@ def _probes(space: SearchSpace) -> Genes:
 
 
 def _set_choice(space: SearchSpace, genes: Genes, position: int, choice: int) -> None:
+    """Make a choice of all stages' at `position`; where its stage has fewer, its last stands for those beyond."""
     column = space.first_position_gene + 2 * position
-    genes[:, column], genes[:, column + 1] = divmod(choice, len(space.expand_ratios))
+    indices = divmod(choice, space.max_num_expand_ratios)
+    genes[:, column : column + 2] = np.minimum(indices, np.array(space.num_choices[column : column + 2]) - 1)
 
 
 def _at_resolution(genes: Genes, resolution: int) -> Genes:
     genes = genes.copy()
     genes[:, 0] = resolution
     return genes
-
-
-def _num_depths(space: SearchSpace) -> int:
-    return max(len(space.stage_depths(stage)) for stage in range(len(space.stages)))
 
 
 def _positions(space: SearchSpace, stage: int) -> list[int]:

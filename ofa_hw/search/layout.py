@@ -22,9 +22,9 @@ GeneMatrix = npt.NDArray[np.signedinteger[Any]]
 class GeneLayout:
     """The genes of a discrete space.
 
-    `units` (num_genes,) numbers the genes that belong together and are inherited together: a stage's depth and its
-    positions. Where `governors` (num_genes,) are given, a gene counts only in rows whose gene at its governor, a
-    stage's depth, is at least its `needs`; else it is 0 in canonical rows.
+    `units` (num_genes,) numbers the genes that belong together and are inherited together: a stage's depth, its width
+    and its positions. Where `governors` (num_genes,) are given, a gene counts only in rows whose gene at its governor,
+    a stage's depth, is at least its `needs`; else it is 0 in canonical rows.
 
     Raises:
         InvalidInputError: there is no gene, or one without a choice.
@@ -47,7 +47,9 @@ class GeneLayout:
     @classmethod
     def of_space(cls, space: SearchSpace) -> GeneLayout:
         """Return the layout of the space's genes: the resolution, then a unit for each stage."""
-        units = (*range(space.first_position_gene), *(1 + stage for stage in space.position_stages for _ in range(2)))
+        stages = range(1, 1 + len(space.stages))
+        widths = stages if space.has_elastic_width else ()
+        units = (0, *stages, *widths, *(1 + stage for stage in space.position_stages for _ in range(2)))
         needs = [0] * space.first_position_gene
         for stage, rank in zip(space.position_stages, space.position_ranks, strict=True):
             least = next(index for index, depth in enumerate(space.stage_depths(stage)) if depth > rank)
