@@ -22,8 +22,8 @@ from ofa_hw.run import RunFolder
 from ofa_hw.training import load_supernet, open_images, prepare_cpu
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.data import load_dataset
-from ofa_hw.training.evaluate import SubnetJudge
-from ofa_hw.training.sampling import draw_distinct, evaluate_all
+from ofa_hw.training.evaluate import SubnetJudge, evaluate_all
+from ofa_hw.training.sampling import draw_distinct
 
 COLUMNS = ("figure", "value")
 

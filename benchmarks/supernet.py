@@ -3,7 +3,8 @@
 Training steps are of batch 32 at 128 px. The width phase's step is the teacher and four random subnets, one after the
 other there, side by side on one core each here, as the trainer does. Both sides have the allocator that `prepare_cpu`
 sets, which helps the peer too. Subnets of `fashion` are evaluated on its 800 validation images, their batch norm
-re-estimated on 1,000 others, once each on its own, once sorted by how they begin. Peak memory is the resident set of a process that does nothing else.
+re-estimated on 1,000 others, once each on its own, once sorted by how they begin. Peak memory is the resident set of
+a process that does nothing else.
 
     python -m benchmarks.supernet --rounds 15 --threads 2
 """
@@ -32,8 +33,15 @@ from ofa_hw.space import ArchConfig, get_space
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.cpu import one_core_pool, prepare_cpu
 from ofa_hw.training.data import BUILTIN, load_dataset
-from ofa_hw.training.evaluate import Scores, SubnetJudge, predict_logits, score_logits
-from ofa_hw.training.sampling import draw_distinct, evaluate_all, sorted_by_prefix
+from ofa_hw.training.evaluate import (
+    Scores,
+    SubnetJudge,
+    evaluate_all,
+    predict_logits,
+    score_logits,
+    sorted_by_prefix,
+)
+from ofa_hw.training.sampling import draw_distinct
 
 SPACE = get_space("ofa-mobilenetv3-w1.0")
 BATCH_SIZE, RESOLUTION = 32, 128

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ofa_hw.progress import ProgressCallback
+from ofa_hw.progress import ProgressCallback, no_progress
 
 PLAIN_INTERVAL_S = 10.0
 """How often work tells how far it is where stderr is no terminal."""
@@ -59,9 +59,14 @@ def remark(text: str) -> None:
 
 
 @contextmanager
-def show_progress() -> Iterator[ProgressCallback]:
-    """Yield the callback that shows work on stderr: bars with the time left, or plain lines without a terminal."""
-    if sys.stderr.isatty():
+def show_progress(*, quiet: bool = False) -> Iterator[ProgressCallback]:
+    """Yield the callback that shows work on stderr: bars with the time left, or plain lines without a terminal.
+
+    With `quiet` it shows nothing: of several processes one alone tells.
+    """
+    if quiet:
+        yield no_progress
+    elif sys.stderr.isatty():
         with _bars() as callback:
             yield callback
     else:

@@ -20,7 +20,7 @@ def command(run: Path | None, num: int, threads: int | None, seed: int, as_json:
     """Evaluate random subnets of the trained supernet.
 
     Each is judged on the validation images, its batch norm re-estimated. What is evaluated already counts and stays, so
-    an interrupted call is simply made again.
+    an interrupted call is simply made again. Under torchrun several processes share the work.
 
     \b
     Example:
@@ -28,11 +28,14 @@ def command(run: Path | None, num: int, threads: int | None, seed: int, as_json:
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.training import prepare_cpu, sample_run
+    from ofa_hw.training.ranks import join_ranks
 
     folder = RunFolder.open(run)
     num_workers = prepare_cpu(threads)
-    with show_progress() as progress:
-        samples = sample_run(folder, num, seed=seed, num_workers=num_workers, progress=progress)
+    with join_ranks() as ranks, show_progress(quiet=not ranks.is_first) as progress:
+        samples = sample_run(folder, num, seed=seed, num_workers=num_workers, ranks=ranks, progress=progress)
+    if not ranks.is_first:
+        return
     top1s = sorted(sample.top1 for sample in samples)
     if as_json:
         print_json({"run": str(folder.path), "num_samples": len(samples), "min_top1": top1s[0], "max_top1": top1s[-1]})

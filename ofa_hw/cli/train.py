@@ -38,6 +38,20 @@ from ofa_hw.cli.options import json_option, seed_option, threads_option
     "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=0.3, show_default=True, help="Highest rate."
 )
 @click.option(
+    "--precision",
+    type=click.Choice(("fp32", "bf16", "fp16")),
+    default="fp32",
+    show_default=True,
+    help="What convolutions are computed in.",
+)
+@click.option(
+    "--average-decay",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="A moving average of the weights ends each phase; 0: none.",
+)
+@click.option(
     "--max-bad-images", type=click.IntRange(min=0), default=0, show_default=True, help="Damaged images to leave out."
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
@@ -52,6 +66,8 @@ def command(
     epochs: float | None,
     batch_size: int,
     learning_rate: float,
+    precision: str,
+    average_decay: float,
     max_bad_images: int,
     resume: bool,
     threads: int | None,
@@ -62,7 +78,7 @@ def command(
 
     The largest network first, then ever smaller kernels, depths and widths, taught by the largest. Interrupt it at any
     time: --resume ends with the same weights as an unbroken run. Two other strategies open all choices at once, with
-    the labels alone or by the sandwich rule.
+    the labels alone or by the sandwich rule. Under torchrun several processes train one supernet.
 
     \b
     Example:
@@ -71,28 +87,36 @@ def command(
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
     from ofa_hw.training import STRATEGIES, budget, create_run, prepare_cpu, read_metrics, train_run
+    from ofa_hw.training.ranks import join_ranks
     from ofa_hw.training.runs import training_config
 
     prepare_cpu(threads)
-    with show_progress() as progress:
+    with join_ranks() as ranks, show_progress(quiet=not ranks.is_first) as progress:
         if resume:
             folder = RunFolder.open(run)
             training_config(folder)  # imported weights have no training to go on with
         else:
             space = get_space(space_name)
-            folder = create_run(
-                run or Path("runs") / space.name,
-                space=space,
-                data=data,
-                schedule=lambda num_images: STRATEGIES[strategy](
-                    space, num_images=budget(num_images, epochs), learning_rate=learning_rate
-                ),
-                batch_size=batch_size,
-                seed=seed,
-                max_bad_images=max_bad_images,
-                progress=progress,
-            )
-        train_run(folder, resume=resume, progress=progress)
+            folder = RunFolder(run or Path("runs") / space.name)
+            if ranks.is_first:
+                create_run(
+                    folder.path,
+                    space=space,
+                    data=data,
+                    schedule=lambda num_images: STRATEGIES[strategy](
+                        space, num_images=budget(num_images, epochs), learning_rate=learning_rate
+                    ),
+                    batch_size=batch_size,
+                    precision=precision,
+                    average_decay=average_decay,
+                    seed=seed,
+                    max_bad_images=max_bad_images,
+                    progress=progress,
+                )
+            ranks.wait()
+        train_run(folder, resume=resume, ranks=ranks, progress=progress)
+    if not ranks.is_first:
+        return
     phases = [row for row in read_metrics(folder) if row["kind"] == "phase_end"]
     if as_json:
         print_json({"run": str(folder.path), "phases": phases})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,7 +11,12 @@ from ofa_hw.nn.layers import leading
 
 
 class ElasticBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that acts with its first channels on an input that has fewer; in training their statistics move."""
+    """Batch norm that acts with its first channels on an input that has fewer; in training their statistics move.
+
+    `over_processes` does in training what `F.batch_norm` does, over more images than come here (see `synchronised`).
+    """
+
+    over_processes: Callable[..., Tensor] | None = None
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return the normalised input, of the same shape."""
@@ -20,6 +27,8 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
             return F.batch_norm(x_BCHW, mean, var, scale, shift, False, 0.0, self.eps)
         self.num_batches_tracked.add_(1)
         mean, var = leading(self.running_mean, channels), leading(self.running_var, channels)
+        if self.over_processes is not None:
+            return self.over_processes(x_BCHW, mean, var, scale, shift, momentum=self.momentum, eps=self.eps)
         return F.batch_norm(x_BCHW, mean, var, scale, shift, True, self.momentum, self.eps)
 
 

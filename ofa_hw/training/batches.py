@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ofa_hw.training.data import ImageSet
 
+CPU = torch.device("cpu")
+
 
 class ImageBatches:
     """Images of one split as float batches, normalised by `mean` and `std` of each channel (scale 0 to 1).
@@ -18,11 +20,18 @@ class ImageBatches:
     Whatever is random is drawn from the step's own generator, so that a resumed run sees what an unbroken one sees.
     """
 
-    def __init__(self, images: ImageSet, *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        """Keep the pixels of `images` as they are; batches are made when they are asked for."""
+    def __init__(
+        self,
+        images: ImageSet,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device = CPU,
+    ) -> None:
+        """Keep the pixels of `images` as they are; batches are made, on `device`, when they are asked for."""
         self.images = images
-        self.mean, self.std = mean, std
-        self.labels = torch.from_numpy(images.labels)
+        self.mean, self.std, self.device = mean, std, device
+        self.labels = torch.from_numpy(images.labels).to(device)
         self._pixels = torch.from_numpy(images.pixels)
         self._scaled: dict[int, Tensor] = {}
 
@@ -32,7 +41,8 @@ class ImageBatches:
 
     def first(self, num: int) -> ImageBatches:
         """Return the first `num` images, or all where there are fewer."""
-        return ImageBatches(self.images.take(np.arange(min(num, len(self)))), mean=self.mean, std=self.std)
+        images = self.images.take(np.arange(min(num, len(self))))
+        return ImageBatches(images, mean=self.mean, std=self.std, device=self.device)
 
     def all_at(self, resolution: int, batch_size: int) -> Iterator[Tensor]:
         """Yield all images in their order, (n, channels, resolution, resolution), without augmentation.
@@ -40,32 +50,50 @@ class ImageBatches:
         What was scaled once is kept, as judging comes back to the same few resolutions.
         """
         if resolution not in self._scaled:
-            parts = (self._finish(part.float(), resolution) for part in self._pixels.split(1000))
+            parts = (self._finish(part.to(self.device).float(), resolution) for part in self._pixels.split(1000))
             self._scaled[resolution] = torch.cat(list(parts)).contiguous(memory_format=torch.channels_last)
         yield from self._scaled[resolution].split(batch_size)
 
     def augmented(
-        self, indices: Tensor, resolution: int, rng: np.random.Generator, *, max_shift: int, flip: bool
+        self,
+        indices: Tensor,
+        resolution: int,
+        rng: np.random.Generator,
+        *,
+        max_shift: int,
+        flip: bool,
+        part: slice = slice(None),
     ) -> Tensor:
-        """Return the images at `indices`, each mirrored by a coin and shifted by up to `max_shift` pixels."""
-        x_BCHW = self._pixels[indices].float()
-        num, _, height, width = x_BCHW.shape
-        if flip:
-            mirrored = torch.from_numpy(rng.random(num) < 0.5)
-            x_BCHW[mirrored] = x_BCHW[mirrored].flip(3)
+        """Return the images at `indices`, each mirrored by a coin and shifted by up to `max_shift` pixels.
+
+        Of them only `part` is made, as it would be among all.
+        """
+        num = len(indices)
+        mirrored = rng.random(num) < 0.5 if flip else np.zeros(num, bool)
+        offsets = rng.integers(0, 2 * max_shift + 1, size=(num, 2)) if max_shift else np.zeros((num, 2), np.int64)
+        x_BCHW = self._pixels[indices[part]].to(self.device).float()
+        is_mirrored = torch.from_numpy(mirrored[part]).to(self.device)
+        x_BCHW[is_mirrored] = x_BCHW[is_mirrored].flip(3)
         if max_shift:
-            padded = F.pad(x_BCHW, (max_shift,) * 4, mode="replicate")
-            offsets = torch.from_numpy(rng.integers(0, 2 * max_shift + 1, size=(num, 2)))
-            rows, columns = offsets[:, :1] + torch.arange(height), offsets[:, 1:] + torch.arange(width)
-            shifted = padded[torch.arange(num)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-            x_BCHW = shifted.permute(0, 3, 1, 2)
+            x_BCHW = _shifted(x_BCHW, torch.from_numpy(offsets[part]).to(self.device), max_shift)
         return self._finish(x_BCHW, resolution)
 
     def _finish(self, x_BCHW: Tensor, resolution: int) -> Tensor:
         if x_BCHW.shape[-1] != resolution:
             x_BCHW = F.interpolate(x_BCHW, (resolution, resolution), mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(values).reshape(1, -1, 1, 1) * 255 for values in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(values, device=self.device).reshape(1, -1, 1, 1) * 255 for values in (self.mean, self.std)
+        )
         return ((x_BCHW - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _shifted(x_BCHW: Tensor, offsets_B2: Tensor, max_shift: int) -> Tensor:
+    """Return images that begin at `offsets_B2` of the padded ones, 0 to twice `max_shift` down and to the right."""
+    num, _, height, width = x_BCHW.shape
+    padded = F.pad(x_BCHW, (max_shift,) * 4, mode="replicate")
+    image, down, right = (torch.arange(size, device=x_BCHW.device) for size in (num, height, width))
+    rows, columns = offsets_B2[:, :1] + down, offsets_B2[:, 1:] + right
+    return padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def batch_indices(num_images: int, batch_size: int, step: int, seed: tuple[int, ...]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ofa_hw.errors import RunError
 from ofa_hw.files import write_bytes
+from ofa_hw.training.guard import Health
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,21 +25,16 @@ class Position:
     step: int = 0
     num_rows: int = 0
     seconds: float = 0.0
+    health: Health = dataclasses.field(default_factory=Health)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """All that a resumed training needs; `tensors` are grouped by a prefix: net, teacher, momentum."""
+    """All that a resumed training needs; `tensors` are what `Learner.state` returns."""
 
     position: Position
     config: str
     tensors: dict[str, Tensor]
-
-    def group(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors of a group by their names without the prefix."""
-        return {
-            key.removeprefix(f"{prefix}."): value for key, value in self.tensors.items() if key.startswith(f"{prefix}.")
-        }
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
@@ -65,7 +62,8 @@ def read_last_checkpoint(folder: Path) -> Checkpoint | None:
         with safe_open(paths[-1], framework="pt") as file:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        position = Position(**json.loads(metadata["position"]))
+        fields = json.loads(metadata["position"])
+        position = Position(**fields | {"health": Health(**fields["health"])})
         return Checkpoint(position=position, config=metadata["config"], tensors=tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{paths[-1]} is damaged ({error}); remove it to go on from the checkpoint before it") from error
@@ -82,9 +80,14 @@ def read_weights(path: Path, like: dict[str, Tensor]) -> dict[str, Tensor]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} is missing or damaged ({error}); train again with `ofa-hw train`") from error
+    require_shapes(path, tensors, like)
+    return tensors
+
+
+def require_shapes(path: Path, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
+    """Do nothing where the `tensors` of `path` have the names and shapes of `like`; RunError where they do not."""
     if {key: tensor.shape for key, tensor in tensors.items()} != {key: tensor.shape for key, tensor in like.items()}:
         raise RunError(f"{path} holds the weights of another space or class count than config.toml names")
-    return tensors
 
 
 def save_weights(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -10,13 +10,17 @@ from typing import Any
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.training.schedule import Phase, phases_from_dicts
 
+PRECISIONS = ("fp32", "bf16", "fp16")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """The schedule and the optimiser: SGD with Nesterov momentum, cosine rates, label smoothing (OFA, section 4.1).
 
     `max_grad_norm` is for each subnet of a step (0: no clipping). `max_shift` is the augmentation's largest shift in
-    stored pixels. `num_calibration_images` re-estimate batch norm before a subnet is judged.
+    stored pixels. `num_calibration_images` re-estimate batch norm before a subnet is judged. `precision` is what
+    convolutions are computed in. With `average_decay` above 0 a moving average of the weights takes their place at the
+    end of each phase.
 
     Raises:
         InvalidInputError: a value is outside its range.
@@ -31,6 +35,8 @@ class TrainingConfig:
     max_shift: int = 1
     flip: bool = True
     num_calibration_images: int = 1000
+    precision: str = "fp32"
+    average_decay: float = 0.0
     checkpoint_every: int = 500
     seed: int = 0
 
@@ -40,7 +46,9 @@ class TrainingConfig:
         for field in ("batch_size", "num_calibration_images", "checkpoint_every"):
             if getattr(self, field) < 1:
                 raise InvalidInputError(f"{field} must be 1 or more; came {getattr(self, field)}")
-        for field in ("momentum", "label_smoothing"):
+        if self.precision not in PRECISIONS:
+            raise InvalidInputError(f"precision must be one of {', '.join(PRECISIONS)}; came {self.precision!r}")
+        for field in ("momentum", "label_smoothing", "average_decay"):
             if not 0 <= getattr(self, field) < 1:
                 raise InvalidInputError(f"{field} must be in [0, 1); came {getattr(self, field)}")
         for field in ("weight_decay", "max_grad_norm", "max_shift", "seed"):

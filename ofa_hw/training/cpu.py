@@ -13,14 +13,15 @@ _ONE_GIB = 1 << 30
 
 
 def prepare_cpu(threads: int | None = None) -> int:
-    """Set torch's threads (None: one for each core this process may use) and glibc's allocator; return the threads.
+    """Set torch's threads (None: this process's share of the cores) and glibc's allocator; return the threads.
 
     By default glibc gives large blocks back to the system at each free and faults them in again at each step, which
     costs a supernet about a tenth of its speed.
     """
     import torch
 
-    threads = threads or available_cores()
+    local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    threads = threads or max(1, available_cores() // local_ranks)
     torch.set_num_threads(threads)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

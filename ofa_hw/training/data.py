@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import struct
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -14,11 +13,12 @@ import numpy.typing as npt
 
 from ofa_hw.errors import DataError
 from ofa_hw.progress import ProgressCallback, no_progress
+from ofa_hw.training.cifar import is_cifar, read_cifar
+from ofa_hw.training.folders import FolderReader, class_folders
 
 Indices = npt.NDArray[np.int64]
 
 BUILTIN = "fashion-mnist-5000"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".tif", ".tiff")
 VALIDATION_FRACTION = 0.16
 
 
@@ -72,29 +72,36 @@ def load_dataset(
 ) -> Dataset:
     """Return the images of `source`, each `in_channels` deep and at least stored at `image_size` pixels.
 
-    `source` is `fashion-mnist-5000` (built in), a folder of MNIST-like IDX files (plain or .gz), or a folder with
-    `train/<class>/` and `val/` or `test/` of the same form. A split that is missing is held out of train: 16 % of each
-    class, drawn by `seed`. Pictures of a folder are scaled and cropped to squares of `image_size`; damaged ones are
-    left out, up to `max_bad_images`.
+    `source` is `fashion-mnist-5000` (built in), a folder of MNIST-like IDX files (plain or .gz), a folder of CIFAR's
+    binary or Python files, or a folder with `train/<class>/` and `val/` or `test/` of the same form. A split that is
+    missing is held out of train: 16 % of each class, drawn by `seed`. Pictures of a folder are scaled and cropped to
+    squares of `image_size`; damaged ones are left out, up to `max_bad_images`.
 
     Raises:
         DataError: naming the folder, class or file that cannot be used.
     """
-    if str(source) == BUILTIN:
-        return _load_builtin(seed)
     folder = Path(source)
-    if not folder.is_dir():
+    if str(source) == BUILTIN:
+        dataset = _load_builtin(seed)
+    elif not folder.is_dir():
         raise DataError(f"--data must be {BUILTIN} or an existing folder of images; {folder} is not a folder")
-    if any(_idx_path(folder, "train", "images")):
-        return _load_idx(folder, seed)
-    return _load_folder(
-        folder,
-        in_channels=in_channels,
-        image_size=image_size,
-        seed=seed,
-        max_bad_images=max_bad_images,
-        progress=progress,
-    )
+    elif any(_idx_path(folder, "train", "images")):
+        dataset = _load_idx(folder, seed)
+    elif is_cifar(folder):
+        dataset = _load_cifar(folder, seed)
+    else:
+        dataset = _load_folder(
+            folder,
+            in_channels=in_channels,
+            image_size=image_size,
+            seed=seed,
+            max_bad_images=max_bad_images,
+            progress=progress,
+        )
+    num_channels = dataset.train.pixels.shape[1]
+    if num_channels != in_channels:
+        raise DataError(f"the space wants images of {in_channels} channels; those of {source} have {num_channels}")
+    return dataset
 
 
 def split_by_class(labels: npt.NDArray[np.int64], fraction: float, seed: int) -> tuple[Indices, Indices]:
@@ -199,77 +206,32 @@ def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
-# ------------------------------------------------------------------------------------------- folders by class
+def _load_cifar(folder: Path, seed: int) -> Dataset:
+    *splits, classes = read_cifar(folder)
+    train, test = (ImageSet(pixels=pixels, labels=labels, classes=classes) for pixels, labels in splits)
+    return _hold_out(train, None, test, seed)
 
 
 def _load_folder(
     folder: Path, *, in_channels: int, image_size: int, seed: int, max_bad_images: int, progress: ProgressCallback
 ) -> Dataset:
-    train_classes = _class_folders(folder / "train")
+    train_classes = class_folders(folder / "train")
     classes = tuple(path.name for path in train_classes)
-    reader = _FolderReader(
+    reader = FolderReader(
         in_channels=in_channels, image_size=image_size, max_bad_images=max_bad_images, progress=progress
     )
-    train = reader.read(train_classes, classes)
+
+    def read(folders: list[Path]) -> ImageSet:
+        pixels, labels = reader.read(folders, classes)
+        return ImageSet(pixels=pixels, labels=labels, classes=classes)
+
+    train = read(train_classes)
     held: dict[str, ImageSet | None] = {"val": None, "test": None}
     for split in ("val", "test"):
         if (folder / split).is_dir():
-            of_split = _class_folders(folder / split)
+            of_split = class_folders(folder / split)
             unknown = [path.name for path in of_split if path.name not in classes]
             if unknown:
                 raise DataError(f"{folder / split} has class {unknown[0]!r}, which {folder / 'train'} lacks")
-            held[split] = reader.read(of_split, classes)
+            held[split] = read(of_split)
     return _hold_out(train, held["val"], held["test"], seed)
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    if not found:
-        raise DataError(f"{folder} must hold one folder of images for each class; it is missing or empty")
-    return found
-
-
-@dataclasses.dataclass(kw_only=True)
-class _FolderReader:
-    in_channels: int
-    image_size: int
-    max_bad_images: int
-    progress: ProgressCallback
-    num_bad_images: int = 0
-
-    def read(self, folders: Sequence[Path], classes: tuple[str, ...]) -> ImageSet:
-        paths, labels = [], []
-        for folder in folders:
-            of_class = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-            if not of_class:
-                raise DataError(f"{folder} holds no image; known are {', '.join(IMAGE_SUFFIXES)}")
-            paths += of_class
-            labels += [classes.index(folder.name)] * len(of_class)
-        pixels = np.empty((len(paths), self.in_channels, self.image_size, self.image_size), np.uint8)
-        good = np.ones(len(paths), bool)
-        for index, path in enumerate(paths):
-            good[index] = self._decode(path, pixels[index])
-            if index % 64 == 63 or index + 1 == len(paths):
-                self.progress(f"reading {folders[0].parent}", index + 1, len(paths))
-        return ImageSet(pixels=pixels[good], labels=np.array(labels, np.int64)[good], classes=classes)
-
-    def _decode(self, path: Path, into: npt.NDArray[np.uint8]) -> bool:
-        from PIL import Image, ImageOps
-
-        mode = "L" if self.in_channels == 1 else "RGB"
-        try:
-            with Image.open(path) as image:
-                image.draft(mode, (2 * self.image_size, 2 * self.image_size))
-                square = ImageOps.fit(
-                    image.convert(mode), (self.image_size, self.image_size), Image.Resampling.BILINEAR
-                )
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            self.num_bad_images += 1
-            if self.num_bad_images > self.max_bad_images:
-                raise DataError(
-                    f"{path} is not a whole image ({error}); mend or remove it, or allow some by --max-bad-images"
-                ) from error
-            return False
-        array = np.asarray(square)
-        into[:] = array[None] if self.in_channels == 1 else array.transpose(2, 0, 1)
-        return True

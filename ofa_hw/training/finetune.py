@@ -13,8 +13,8 @@ from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.nn import recalibrate_batch_norm
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.training.batches import ImageBatches, batch_indices
+from ofa_hw.training.learner import make_optimizer
 from ofa_hw.training.schedule import Phase
-from ofa_hw.training.trainer import make_optimizer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ofa_hw.blocks import BlockSpec, block_layers
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
@@ -29,7 +30,7 @@ class PrefixTree:
     def __init__(self, net: Supernet, archs: Sequence[ArchConfig]) -> None:
         """Cut `archs` out of `net`; they are ready after `calibrate`."""
         self.num_archs = len(archs)
-        self._root = _Node(nn.Identity())
+        self._root = _Node(nn.Identity(), None)
         self.num_blocks = 0
         for place, arch in enumerate(archs):
             node = self._root
@@ -37,7 +38,7 @@ class PrefixTree:
             for (module, spec), block in zip(net.chain(arch), blocks, strict=True):
                 key = (id(module), spec)
                 if key not in node.children:
-                    node.children[key] = _Node(block)
+                    node.children[key] = _Node(block, spec)
                     self.num_blocks += 1
                 node = node.children[key]
             node.places.append(place)
@@ -51,7 +52,7 @@ class PrefixTree:
         """
         nodes = list(self._root.below())
         for node in nodes:
-            node.norms = _listen(node.block)
+            node.listen()
         num_images = 0
         for x_BCHW in batches:
             self._root.observe(x_BCHW)
@@ -59,8 +60,8 @@ class PrefixTree:
         if not num_images:
             raise InvalidInputError("recalibration must have at least one batch of images; came none")
         for node in nodes:
-            for name, norm in node.norms.items():
-                _fold(node.block, name, norm.settled())
+            for (conv_name, norm_name), listener in node.listeners.items():
+                _fold(node.block, conv_name, norm_name, listener.settled())
 
     @torch.no_grad()
     def logits(self, x_BCHW: Tensor) -> list[Tensor]:
@@ -72,11 +73,11 @@ class PrefixTree:
 class _Node:
     """A block after one path of blocks, and the blocks that come after it."""
 
-    def __init__(self, block: nn.Module) -> None:
-        self.block = block
+    def __init__(self, block: nn.Module, spec: BlockSpec | None) -> None:
+        self.block, self.spec = block, spec
         self.children: dict[object, _Node] = {}
         self.places: list[int] = []
-        self.norms: dict[str, _Listener] = {}
+        self.listeners: dict[tuple[str, str], _Listener] = {}
 
     def below(self) -> Iterator[_Node]:
         """Yield every node of the tree below."""
@@ -84,10 +85,19 @@ class _Node:
             yield child
             yield from child.below()
 
+    def listen(self) -> None:
+        """Put a listener in the place of each batch norm of the block."""
+        for layer in block_layers(self.spec) if self.spec else ():
+            if layer.norm:
+                norm = self.block.get_submodule(layer.norm)
+                assert isinstance(norm, nn.BatchNorm2d)
+                listener = self.listeners[layer.name, layer.norm] = _Listener(norm)
+                self.block.set_submodule(layer.norm, listener)
+
     def observe(self, x_BCHW: Tensor) -> None:
         """Pass a batch to all listeners below."""
         for child in self.children.values():
-            if child.norms or child.children:
+            if child.listeners or child.children:
                 child.observe(child.block(x_BCHW))
 
     def outputs(self, x_BCHW: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -124,23 +134,9 @@ class _Listener(nn.Module):
         return self.norm
 
 
-def _listen(block: nn.Module) -> dict[str, _Listener]:
-    """Put a listener in the place of each batch norm of `block`; return them by name."""
-    norms = {name: module for name, module in block.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    listeners = {name: _Listener(norm) for name, norm in norms.items()}
-    for name, listener in listeners.items():
-        block.set_submodule(name, listener)
-    return listeners
-
-
-def _fold(block: nn.Module, name: str, norm: nn.BatchNorm2d) -> None:
-    """Fold `norm` into the convolution whose name is like `name`, or put it back where there is none."""
-    path, _, own = name.rpartition(".")
-    conv_name = own.replace("bn", "conv")
-    parent = block.get_submodule(path)
-    conv = getattr(parent, conv_name, None)
-    if isinstance(conv, nn.Conv2d) and conv_name != own:
-        setattr(parent, conv_name, channels_last(fuse_conv_bn_eval(conv, norm)))
-        setattr(parent, own, nn.Identity())
-    else:
-        setattr(parent, own, norm)
+def _fold(block: nn.Module, conv_name: str, norm_name: str, norm: nn.BatchNorm2d) -> None:
+    """Fold `norm` into the convolution before it, and let what passes through its place be as it is."""
+    conv = block.get_submodule(conv_name)
+    assert isinstance(conv, nn.Conv2d)
+    block.set_submodule(conv_name, channels_last(fuse_conv_bn_eval(conv, norm)))
+    block.set_submodule(norm_name, nn.Identity())

@@ -16,10 +16,11 @@ from ofa_hw.nn.layers import channels_last
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
-from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.batches import CPU, ImageBatches
 from ofa_hw.training.checkpoint import read_weights
 from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
+from ofa_hw.training.ranks import ALONE, Ranks
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import Trainer
 
@@ -40,6 +41,8 @@ def create_run(
     data: str,
     schedule: Callable[[int], tuple[Phase, ...]],
     batch_size: int = 64,
+    precision: str = "fp32",
+    average_decay: float = 0.0,
     seed: int = 0,
     max_bad_images: int = 0,
     progress: ProgressCallback = no_progress,
@@ -55,7 +58,13 @@ def create_run(
     source = data if data == BUILTIN else str(Path(data).resolve())
     settings = {"source": source, "seed": seed, "max_bad_images": max_bad_images}
     dataset = _read_images(settings, space, progress)
-    training = TrainingConfig(phases=schedule(len(dataset.train)), batch_size=batch_size, seed=seed)
+    training = TrainingConfig(
+        phases=schedule(len(dataset.train)),
+        batch_size=batch_size,
+        precision=precision,
+        average_decay=average_decay,
+        seed=seed,
+    )
     space = dataclasses.replace(space, num_classes=len(dataset.train.classes))
     mean, std = dataset.channel_statistics
     described = settings | {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
@@ -67,8 +76,8 @@ def read_metrics(run: RunFolder) -> list[dict[str, Any]]:
     return read_jsonl(run.metrics_path)
 
 
-def open_images(run: RunFolder, *, progress: ProgressCallback = no_progress) -> Images:
-    """Return the splits that the run was made with.
+def open_images(run: RunFolder, *, device: torch.device = CPU, progress: ProgressCallback = no_progress) -> Images:
+    """Return the splits that the run was made with, their batches on `device`.
 
     Raises:
         DataError: the images are gone or have other classes by now.
@@ -78,30 +87,36 @@ def open_images(run: RunFolder, *, progress: ProgressCallback = no_progress) -> 
     dataset = _read_images(settings, run.space, progress)
     if list(dataset.train.classes) != settings["classes"]:
         raise RunError(f"{settings['source']} has other classes than when {run.path} was made; train a new run on it")
-    normal = {"mean": tuple(settings["mean"]), "std": tuple(settings["std"])}
-    return Images(
-        train=ImageBatches(dataset.train, **normal),
-        val=ImageBatches(dataset.val, **normal),
-        test=ImageBatches(dataset.test, **normal),
+    mean, std = tuple(settings["mean"]), tuple(settings["std"])
+    train, val, test = (
+        ImageBatches(part, mean=mean, std=std, device=device) for part in (dataset.train, dataset.val, dataset.test)
     )
+    return Images(train=train, val=val, test=test)
 
 
-def train_run(run: RunFolder, *, resume: bool = False, progress: ProgressCallback = no_progress) -> None:
+def train_run(
+    run: RunFolder, *, resume: bool = False, ranks: Ranks = ALONE, progress: ProgressCallback = no_progress
+) -> None:
     """Train the supernet of `run` to the end of its schedule; with `resume` from its last checkpoint.
 
+    The processes `ranks` train together; the first writes.
+
     Raises:
-        RunError: there is progress that `resume` was not asked to continue, a checkpoint is damaged, or the loss is
-            no longer finite.
+        RunError: there is progress that `resume` was not asked to continue, a checkpoint is damaged, or training
+            loses what it has learnt again and again.
     """
-    if run.supernet_path.exists() and resume:
+    is_done, is_begun = run.supernet_path.exists(), any(run.checkpoints_path.glob("*.safetensors"))
+    ranks.wait()
+    if is_done and resume:
         return
-    if any(run.checkpoints_path.glob("*.safetensors")) and not resume:
+    if is_begun and not resume:
         raise RunError(f"{run.path} holds a training already; go on with --resume, or choose another --run")
     training = training_config(run)
-    images = open_images(run, progress=progress)
+    images = open_images(run, device=ranks.device, progress=progress)
     net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
-    trainer = Trainer(net, training, run, train=images.train, val=images.val)
+    trainer = Trainer(net, training, run, train=images.train, val=images.val, ranks=ranks)
     trainer.resume()
+    ranks.wait()
     trainer.train(progress)
 
 
@@ -110,8 +125,8 @@ def training_config(run: RunFolder) -> TrainingConfig:
     return TrainingConfig.from_dict(dict(_table(run, "training")))
 
 
-def load_supernet(run: RunFolder) -> Supernet:
-    """Return the trained supernet of `run`, in eval mode.
+def load_supernet(run: RunFolder, *, device: torch.device = CPU) -> Supernet:
+    """Return the trained supernet of `run`, in eval mode, on `device`.
 
     Raises:
         RunError: it is not trained yet, or its weights are damaged or of another space.
@@ -119,7 +134,7 @@ def load_supernet(run: RunFolder) -> Supernet:
     path = run.require(run.supernet_path, "ofa-hw train --resume")
     net = Supernet(run.space)
     net.load_state_dict(read_weights(path, net.state_dict()))
-    return channels_last(net).eval()
+    return channels_last(net.to(device)).eval()
 
 
 def _read_images(settings: Mapping[str, Any], space: SearchSpace, progress: ProgressCallback) -> Dataset:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
-from ofa_hw.blocks import block_specs
 from ofa_hw.errors import RunError
 from ofa_hw.files import sha256_of
 from ofa_hw.predictor.samples import EvaluatedArch, append_sample, read_samples
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig, SearchSpace
-from ofa_hw.training.cpu import one_core_pool
-from ofa_hw.training.evaluate import SubnetJudge
+from ofa_hw.training.evaluate import SubnetJudge, evaluate_all, sorted_by_prefix
+from ofa_hw.training.ranks import ALONE, Ranks
 from ofa_hw.training.runs import load_supernet, open_images, training_config
 
 SORTED_TOGETHER = 1000
 """Subnets in a round: the more of them are sorted, the more they share; a broken call leaves whole rounds uniform."""
-JUDGED_TOGETHER = 16
-"""Subnets in a tree, whose weights are in memory at once."""
 
 
 def draw_distinct(space: SearchSpace, num: int, seed: int) -> list[ArchConfig]:
@@ -41,17 +35,26 @@ def draw_distinct(space: SearchSpace, num: int, seed: int) -> list[ArchConfig]:
 
 
 def sample_run(
-    run: RunFolder, num: int, *, seed: int = 0, num_workers: int = 2, progress: ProgressCallback = no_progress
+    run: RunFolder,
+    num: int,
+    *,
+    seed: int = 0,
+    num_workers: int = 2,
+    ranks: Ranks = ALONE,
+    progress: ProgressCallback = no_progress,
 ) -> list[EvaluatedArch]:
     """Evaluate `num` subnets of `run` on its validation images; those already in its journal count and are kept.
+
+    The processes `ranks` share the work; the first writes, and all return the same.
 
     Raises:
         RunError: the supernet is not trained, or the journal is of other weights.
     """
     space = run.space
-    net, images = load_supernet(run), open_images(run)
+    net, images = load_supernet(run, device=ranks.device), open_images(run, device=ranks.device)
     checkpoint = sha256_of(run.supernet_path)
     done = read_samples(run.samples_path)
+    ranks.wait()  # what the first writes is not read by another any more
     if any(sample.checkpoint != checkpoint for sample in done):
         raise RunError(f"{run.samples_path} holds samples of other weights; remove it and sample again")
     judge = SubnetJudge(
@@ -68,32 +71,9 @@ def sample_run(
     for first in range(0, len(wanted), SORTED_TOGETHER):
         in_order = sorted_by_prefix(space, wanted[first : first + SORTED_TOGETHER])
         missing = [arch for arch in in_order if arch not in known]
-        for sample in evaluate_all(judge, missing, num_workers=num_workers):
-            append_sample(run.samples_path, sample)
+        for sample in evaluate_all(judge, missing, num_workers=num_workers, ranks=ranks):
+            if ranks.is_first:
+                append_sample(run.samples_path, sample)
             done.append(sample)
             progress("evaluate subnets", len(done), num_in_all)
     return done
-
-
-def sorted_by_prefix(space: SearchSpace, archs: Iterable[ArchConfig]) -> list[ArchConfig]:
-    """Return `archs` in an order in which those of one resolution that begin alike stand together."""
-    return sorted(archs, key=lambda arch: tuple(spec.key for spec in block_specs(space, arch)))
-
-
-def evaluate_all(judge: SubnetJudge, archs: Iterable[ArchConfig], *, num_workers: int = 2) -> Iterator[EvaluatedArch]:
-    """Yield what `judge` says of each of `archs`, in their order; `num_workers` threads share the work.
-
-    Neighbours that begin alike share their first blocks: sort them by `sorted_by_prefix` before. One core for each
-    group of subnets is faster than all cores for one, and gives the same figures whatever their number.
-    """
-    groups = [
-        tuple(of_size[first : first + JUDGED_TOGETHER])
-        for _, of_size in ((size, list(group)) for size, group in itertools.groupby(archs, lambda a: a.resolution))
-        for first in range(0, len(of_size), JUDGED_TOGETHER)
-    ]
-    pool = one_core_pool(num_workers)
-    try:
-        for judged in pool.map(judge.judge_together, groups):
-            yield from judged
-    finally:
-        pool.shutdown(cancel_futures=True)

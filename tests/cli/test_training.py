@@ -65,27 +65,42 @@ def test_training_tells_every_phase(trained: RunFolder, invoke: Callable[..., Re
     assert [row["phase"] for row in json.loads(result.stdout)["phases"]] == phases
 
 
-@pytest.mark.parametrize("stop_at", ["largest", "width-2"])
-def test_interrupted_training_resumes_to_the_same_weights(trained: RunFolder, tmp_path: Path, stop_at: str) -> None:
-    process = start(tmp_path, *SHORT, "--run", "run")
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    before = {"largest": "", "width-2": "width-1"}[stop_at]
-    while time.monotonic() < deadline and process.poll() is None:
-        written = metrics.read_text() if metrics.exists() else ""
-        if metrics.exists() and (not before or f'"phase_end", "phase": "{before}"' in written):
-            break
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "--resume" in stderr
-    assert not (tmp_path / "run" / "supernet.safetensors").exists()
-    again = start(tmp_path, "train", "--resume", "--threads", "1", "--run", "run")
+@pytest.mark.parametrize(
+    "stops",
+    [
+        ((signal.SIGINT, "largest"), (signal.SIGKILL, "depth-1")),
+        ((signal.SIGKILL, "kernel"), (signal.SIGKILL, "width-2")),
+    ],
+)
+def test_broken_training_resumes_to_the_same_weights(
+    trained: RunFolder, tmp_path: Path, stops: tuple[tuple[signal.Signals, str], ...]
+) -> None:
+    words: tuple[str, ...] = (*SHORT, "--run", "run")
+    run = RunFolder(tmp_path / "run")
+    for with_signal, phase in stops:
+        process = start(tmp_path, *words)
+        wait_for_phase(run, phase, process)
+        process.send_signal(with_signal)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == (130 if with_signal == signal.SIGINT else -signal.SIGKILL), stderr
+        assert ("--resume" in stderr) is (with_signal == signal.SIGINT)
+        assert not run.supernet_path.exists()
+        words = ("train", "--resume", "--threads", "1", "--run", "run")
+    again = start(tmp_path, *words)
     _, stderr = again.communicate(timeout=120)
     assert again.returncode == 0, stderr
-    resumed = RunFolder.open(tmp_path / "run")
-    assert resumed.supernet_path.read_bytes() == trained.supernet_path.read_bytes()
+    assert run.supernet_path.read_bytes() == trained.supernet_path.read_bytes()
+
+
+def wait_for_phase(run: RunFolder, phase: str, process: subprocess.Popen[str]) -> None:
+    """Wait until the phase before `phase` has its last row."""
+    before = {"largest": "", "kernel": "largest", "depth-1": "kernel", "width-2": "width-1"}[phase]
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        written = run.metrics_path.read_text() if run.metrics_path.exists() else None
+        if written is not None and (not before or f'"phase_end", "phase": "{before}"' in written):
+            return
+        time.sleep(0.02)
 
 
 def test_samples_are_continued_and_counted_once(trained: RunFolder, invoke: Callable[..., Result]) -> None:
@@ -154,6 +169,13 @@ def test_weights_of_another_space_are_refused(
     assert "another space" in one_line_of(invoke("sample", "--run", str(folder)))
     (folder / "supernet.safetensors").write_bytes(trained.supernet_path.read_bytes()[:1000])
     assert "missing or damaged" in one_line_of(invoke("sample", "--run", str(folder)))
+
+
+def test_images_of_other_classes_are_refused(invoke: Callable[..., Result], trained: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    config = trained.config_path.read_text().replace('"trouser"', '"cap"')
+    (tmp_path / "other" / "config.toml").write_text(config)
+    assert "has other classes than when" in one_line_of(invoke("train", "--resume", "--run", str(tmp_path / "other")))
 
 
 def test_full_disk_is_told_and_leaves_nothing_half_written(

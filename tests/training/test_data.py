@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ofa_hw.errors import DataError
+from ofa_hw.training import folders
 from ofa_hw.training.data import BUILTIN, load_dataset, split_by_class
 
 
@@ -143,3 +144,23 @@ def test_idx_folder_without_labels_is_refused(idx_folder: Path) -> None:
     (idx_folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match="no IDX file of the test labels"):
         load_dataset(idx_folder, in_channels=1, image_size=28)
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_either_decoder_reads_jpeg_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_channels: int) -> None:
+    pytest.importorskip("simplejpeg", reason="simplejpeg is not installed: pip install 'ofa-hw[jpeg]'")
+    gradient = np.linspace(0, 255, 200 * 160 * 3).reshape(160, 200, 3).astype(np.uint8)
+    for name in ("cat", "dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(np.roll(gradient, 40 * number, 1)).save(tmp_path / "train" / name / f"{number}.jpg")
+    broken = tmp_path / "train" / "cat" / "7.jpg"
+    broken.write_bytes(broken.read_bytes()[:900])
+    read = []
+    for has_simplejpeg in (True, False):
+        monkeypatch.setattr(folders, "_has_simplejpeg", lambda has_it=has_simplejpeg: has_it)
+        with pytest.raises(DataError, match=r"cat/7\.jpg is not a whole image"):
+            load_dataset(tmp_path, in_channels=in_channels, image_size=16)
+        read.append(load_dataset(tmp_path, in_channels=in_channels, image_size=16, max_bad_images=1).train)
+    assert read[0].pixels.shape == read[1].pixels.shape
+    assert np.abs(read[0].pixels.astype(int) - read[1].pixels).max() <= 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
 from ofa_hw.training import STRATEGIES, TrainingConfig, progressive_shrinking
 from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.guard import Health
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import Trainer
 
@@ -76,27 +78,105 @@ def test_same_seed_gives_the_same_weights(
     assert_same_run(unbroken, tmp_path)
 
 
+def train_until(trainer: Trainer, num_steps: int) -> None:
+    """Train until `num_steps` steps are taken, then die in the midst of the next one."""
+    steps_left = [num_steps]
+    finish = trainer.learner.finish
+
+    def finish_or_die(*arguments: object) -> float:
+        if not steps_left[0]:
+            raise KilledError
+        steps_left[0] -= 1
+        return finish(*arguments)
+
+    trainer.learner.finish = finish_or_die
+    with pytest.raises(KilledError):
+        trainer.train()
+
+
 @pytest.mark.parametrize("killed_after", [1, 4, 17, 23, 31, 38, 47, 59])
 def test_killed_and_resumed_equals_unbroken(
     unbroken: Path, tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches, killed_after: int
 ) -> None:
-    trainer = make_trainer(tmp_path, tiny_space, tiny_images)
-    steps_left = [killed_after]
-    take_step = trainer._step
-
-    def step_or_die(*arguments: object) -> torch.Tensor:
-        if not steps_left[0]:
-            raise KilledError
-        steps_left[0] -= 1
-        return take_step(*arguments)
-
-    trainer._step = step_or_die
-    with pytest.raises(KilledError):
-        trainer.train()
+    train_until(make_trainer(tmp_path, tiny_space, tiny_images), killed_after)
     resumed = make_trainer(tmp_path, tiny_space, tiny_images)
-    assert resumed.resume() is (killed_after >= 3)
+    assert resumed.resume()
     resumed.train()
     assert_same_run(unbroken, tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_averaged_weights_in_any_precision_learn_and_resume(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches, precision: str
+) -> None:
+    settings = {
+        "phases": STRATEGIES["all-at-once"](tiny_space, num_images=640, learning_rate=0.1),
+        "precision": precision,
+        "average_decay": 0.8,
+    }
+    for folder in ("one", "two"):
+        if folder == "two":
+            train_until(make_trainer(tmp_path / folder, tiny_space, tiny_images, **settings), 20)
+        trainer = make_trainer(tmp_path / folder, tiny_space, tiny_images, **settings)
+        assert trainer.resume() is (folder == "two")
+        trainer.train()
+    _, rows = weights_and_rows(tmp_path / "one")
+    assert rows[-1]["evals"]["largest"]["top1"] > 0.6
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
+def test_average_differs_from_the_last_weights(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    phases = (Phase(name="p", num_images=160, learning_rate=0.1),)
+    weights = []
+    for decay in (0.0, 0.8):
+        folder = tmp_path / str(decay)
+        make_trainer(folder, tiny_space, tiny_images, phases=phases, average_decay=decay).train()
+        weights.append(weights_and_rows(folder)[0]["before.0.conv.weight"])
+    assert not torch.equal(*weights)
+
+
+@pytest.mark.parametrize("killed_after", [None, 9])
+def test_collapse_goes_back_to_the_last_checkpoint_at_half_the_rate(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches, killed_after: int | None
+) -> None:
+    phases = (Phase(name="p", num_images=320, learning_rate=0.1, num_subnets=2),)
+
+    def trainer_that_collapses() -> Trainer:
+        trainer = make_trainer(tmp_path, tiny_space, tiny_images, phases=phases)
+        trainer.resume()
+        finish = trainer.learner.finish
+
+        def finish_or_collapse(lessons: object, learning_rate: float, step: int) -> float:
+            loss = finish(lessons, learning_rate, step)
+            return float("nan") if step == 7 and trainer.position.health.num_rollbacks < 2 else loss
+
+        trainer.learner.finish = finish_or_collapse
+        return trainer
+
+    if killed_after is not None:
+        train_until(trainer_that_collapses(), killed_after)
+    trainer_that_collapses().train()
+    _, rows = weights_and_rows(tmp_path)
+    assert [row["step"] for row in rows if row["kind"] == "rollback"] == [6, 6]
+    at_end = next(row for row in rows if row["kind"] == "step")
+    assert at_end["learning_rate"] == pytest.approx(phases[0].learning_rate_at(19, 20) / 4)
+
+
+def test_health_tells_a_collapse_from_a_slow_start_and_from_one_bad_step() -> None:
+    health = Health()
+    for _ in range(200):
+        health = health.after(2.3, 2.3)
+    assert health.fault is None
+    for _ in range(200):
+        health = health.after(1.0, 2.3)
+    assert health.after(50.0, 2.3).fault is None
+    for _ in range(200):
+        health = health.after(2.3, 2.3)
+    assert health.fault is not None
+    assert "guessing" in health.fault
+    assert Health().after(float("inf"), 2.3).fault == "the loss is no longer finite"
 
 
 def test_checkpoint_of_another_configuration_is_refused(
@@ -104,6 +184,14 @@ def test_checkpoint_of_another_configuration_is_refused(
 ) -> None:
     with pytest.raises(RunError, match="another configuration"):
         make_trainer(unbroken, tiny_space, tiny_images, weight_decay=0.01).resume()
+
+
+@pytest.mark.parametrize("change", [{"num_classes": 4}, {"head_channels": 24}])
+def test_checkpoint_of_another_space_is_refused(
+    unbroken: Path, tiny_space: SearchSpace, tiny_images: ImageBatches, change: dict[str, int]
+) -> None:
+    with pytest.raises(RunError, match="another space or class count"):
+        make_trainer(unbroken, dataclasses.replace(tiny_space, **change), tiny_images).resume()
 
 
 def test_damaged_checkpoint_is_named(tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches) -> None:
@@ -119,7 +207,7 @@ def test_loss_that_is_not_finite_ends_training(
     tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
 ) -> None:
     phases = (Phase(name="wild", num_images=960, learning_rate=1e9),)
-    with pytest.raises(RunError, match="must stay finite"):
+    with pytest.raises(RunError, match="no longer finite, after 3 times at half the rate"):
         make_trainer(tmp_path, tiny_space, tiny_images, phases=phases, max_grad_norm=0.0).train()
 
 
