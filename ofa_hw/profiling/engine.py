@@ -14,6 +14,7 @@ import numpy as np
 from ofa_hw.blocks import BlockSpec, block_macs, block_params
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.profiling.journal import Journal
+from ofa_hw.profiling.load_order import open_in_random_order
 from ofa_hw.profiling.measurement import (
     Measurement,
     MeasurementPlan,
@@ -165,7 +166,8 @@ class TimedRun:
         def keep(rounds: Sequence[Round], elapsed: float, others_load: float) -> None:
             self.journal.append(group, process, rounds, seconds=elapsed, others_load=others_load)
 
-        session = self.profiler.open([*workloads, self.sentinel], self.plan)
+        rng = np.random.default_rng([self.seed, group, process, len(record.rounds)])
+        session = open_in_random_order(self.profiler, [*workloads, self.sentinel], self.plan, rng)
         try:
             self.journal.mark(group, session.marks[:-1])
             if process == 0 and not record.rounds:
@@ -175,7 +177,7 @@ class TimedRun:
                 record,
                 self.plan,
                 seconds=seconds,
-                rng=np.random.default_rng([self.seed, group, process, len(record.rounds)]),
+                rng=rng,
                 keep=keep,
                 tell=lambda fraction: self.tell(fraction * self.fractions[group]),
             )

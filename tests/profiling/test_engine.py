@@ -20,6 +20,17 @@ def networks(num):
     return [Workload.of_network(SPACE, arch) for arch in archs.values()]
 
 
+def test_each_process_builds_in_another_order_and_rows_stay_with_their_blocks():
+    profiler = FakeProfiler(noise=0)
+    rows = measure_blocks(profiler, SPECS, PLAN)
+    orders = [[workload.name for workload in session.workloads] for session in profiler.sessions]
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0][-1] == orders[1][-1]
+    for row in rows:
+        assert row.median_ms == pytest.approx(true_ms(Workload.of_block(row.block)))
+
+
 def test_every_block_gets_the_median_it_truly_has():
     rows = measure_blocks(FakeProfiler(), SPECS, PLAN)
     assert [row.block for row in rows] == list(SPECS)
