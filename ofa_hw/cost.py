@@ -70,6 +70,12 @@ class LutLatency:
     unit: str = "ms"
     direction: Direction = "min"
 
+    @property
+    def origin(self) -> str:
+        """The table in words: its file where it has one, and the device."""
+        device = f"device {self.table.device}"
+        return device if self.table.origin is None else f"{self.table.origin} ({device})"
+
     def evaluate(self, genes: Genes) -> FloatArray:
         """Return latencies (n,); TableError where the table lacks a block."""
         return self.table.latency_ms(self.space, genes)

@@ -1,9 +1,10 @@
-"""How profilers and devices are found: by entry points alone, whichever package brings them."""
+"""How profilers, devices and objectives are found: by entry points alone, whichever package brings them."""
 
 from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.profiling.device import Device, read_devices
@@ -13,6 +14,8 @@ PROFILERS_GROUP = "ofa_hw.profilers"
 """Each entry is a callable: a `Device`, or None for this machine, to a `Profiler`."""
 DEVICES_GROUP = "ofa_hw.devices"
 """Each entry is a callable: nothing to a dict of `Device` by name."""
+OBJECTIVES_GROUP = "ofa_hw.objectives"
+"""Each entry is a callable: a `SearchSpace` to an `ofa_hw.cost.Objective` of the entry's name."""
 OWN_DEVICES = Path("ofa-hw.toml")
 """The user's own devices, in the folder where a command is run."""
 
@@ -52,3 +55,8 @@ def find_device(name: str, own: Path = OWN_DEVICES) -> Device:
     if name not in devices:
         raise InvalidInputError(f"no device {name!r}; there are {', '.join(devices)}, or describe it in {own}")
     return devices[name]
+
+
+def load_objectives() -> dict[str, Any]:
+    """Return what makes each objective of a plug-in, by its name."""
+    return {entry.name: entry.load() for entry in sorted(importlib.metadata.entry_points(group=OBJECTIVES_GROUP))}

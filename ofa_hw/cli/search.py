@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,114 +12,278 @@ from ofa_hw.cli.console import print_json, print_table, remark, show_progress
 from ofa_hw.cli.options import json_option, run_option, seed_option
 
 if TYPE_CHECKING:
-    from ofa_hw.cost import Objective
-    from ofa_hw.search import ParetoFront
+    from ofa_hw.predictor import AccuracyPredictor
+    from ofa_hw.run import RunFolder
+    from ofa_hw.search import Limit, NamedObjectives, ParetoFront, Proof
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 ROWS_SHOWN = 20
 
 
-class Quantity(click.ParamType[float]):
-    """A number with a suffix, such as 30ms or 5M."""
+class Quantity(click.ParamType[Any]):
+    """A number with a suffix, such as 30ms or 5M; with `of_device` also pixel=30ms, as a pair of device and number."""
 
-    def __init__(self, unit: str) -> None:
-        self.name, self.unit = unit, unit
+    def __init__(self, unit: str, *, of_device: bool = False) -> None:
+        self.name, self.unit, self.of_device = unit, unit, of_device
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number in the parameter's unit."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number in the parameter's unit, or the pair."""
         from ofa_hw.errors import InvalidInputError
-        from ofa_hw.search.quantities import read_quantity
+        from ofa_hw.search.quantities import read_device_quantity, read_quantity
 
         try:
-            return read_quantity(str(value), self.unit)
+            return (read_device_quantity if self.of_device else read_quantity)(str(value), self.unit)
         except InvalidInputError as error:
             self.fail(str(error), param, ctx)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Request:
+    """What was asked for, as it was written."""
+
+    objectives: tuple[str, ...]
+    max_latency: tuple[tuple[str | None, float], ...]
+    bounds: dict[str, float | None]
+    confidence: float | None
+    evaluations: int
+    start: Path | None
+    seed: int
+    prove: bool
+
+
 @click.command()
 @run_option
-@click.option("--lut", type=_FILE, required=True, help="The device's latency table.")
+@click.option(
+    "--lut", "luts", type=_FILE, multiple=True, help="A device's latency table; may be given for many devices."
+)
 @click.option(
     "--predictor", type=click.Path(file_okay=False, path_type=Path), help="Folder of a predictor.  [default: the run's]"
 )
-@click.option("--max-latency", type=Quantity("ms"), metavar="TIME", help="Slower networks are no answer: 30ms.")
+@click.option(
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="NAME",
+    help="What to trade off, any number: top1, latency, macs, params, peak_memory, ...  [default: top1, latency]",
+)
+@click.option(
+    "--max-latency",
+    type=Quantity("ms", of_device=True),
+    multiple=True,
+    metavar="[DEVICE=]TIME",
+    help="Slower networks are no answer: 30ms, or pixel=30ms for one of many devices.",
+)
 @click.option("--max-macs", type=Quantity("count"), metavar="COUNT", help="Limit of multiply-accumulates: 300M.")
 @click.option("--max-params", type=Quantity("count"), metavar="COUNT", help="Limit of parameters: 5M.")
+@click.option("--max-peak-memory", type=Quantity("bytes"), metavar="SIZE", help="Limit of live activations: 1.5MB.")
 @click.option("--min-top1", type=Quantity("fraction"), metavar="FRACTION", help="Least predicted top-1: 76% or 0.76.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1, max_open=True),
+    metavar="P",
+    help="Keep limits of latency and top-1 with this probability, by the intervals of table and predictor: 0.95.",
+)
 @click.option("--evaluations", type=click.IntRange(min=1), default=20_000, show_default=True, help="Networks to score.")
+@click.option("--exact", "prove", is_flag=True, help="Tell how far the front is from the best one, and write that.")
+@click.option("--start", type=_FILE, help="A front of before, such as pareto.csv, to begin with.")
+@click.option("--resume", is_flag=True, help="Go on with a search that was killed.")
 @click.option("--out", type=_FILE, help="The front.  [default: pareto.csv in the run]")
 @seed_option
 @json_option
 def command(
     run: Path | None,
-    lut: Path,
+    luts: tuple[Path, ...],
     predictor: Path | None,
-    max_latency: float | None,
+    objectives: tuple[str, ...],
+    max_latency: tuple[tuple[str | None, float], ...],
     max_macs: float | None,
     max_params: float | None,
+    max_peak_memory: float | None,
     min_top1: float | None,
+    confidence: float | None,
     evaluations: int,
+    prove: bool,
+    start: Path | None,
+    resume: bool,
     out: Path | None,
     seed: int,
     as_json: bool,
 ) -> None:
-    """Search the front of accuracy and latency.
+    """Search the front of accuracy and latency, or of other objectives.
 
     Accuracy is the predictor's, latency the table's; no network is run. A limit that no network can keep is told at
     once, with the least there is.
 
+    Of several tables, each device gets its own front (pareto-DEVICE.csv), and pareto.csv is the robust front: its
+    latency is the worst over the devices, each relative to that of the largest network there.
+
     \b
-    Example:
+    Examples:
       ofa-hw search --lut lut/host.csv --max-latency 2ms
+      ofa-hw search --lut lut/pixel.csv --lut lut/note10.csv --max-latency pixel=30ms --max-params 5M
     """
-    from ofa_hw.cost import LutLatency, Macs, Params
-    from ofa_hw.lut import LatencyTable
-    from ofa_hw.predictor import AccuracyPredictor
     from ofa_hw.run import RunFolder
-    from ofa_hw.search import Limit, SearchProblem, Top1, narrow_space, search_front
 
     folder = RunFolder.open(run)
-    table = LatencyTable.read(lut)
-    known = AccuracyPredictor.load(predictor or folder.require(folder.predictor_path, "ofa-hw fit"))
-    space = narrow_space(folder.space, known, [table])
-    if space != folder.space:
-        remark(f"searching at {', '.join(map(str, space.resolutions))} px, which predictor and table both know")
-    top1, latency = Top1(space=space, predictor=known), LutLatency(space=space, table=table)
-    bounds: list[tuple[Objective, float | None]] = [
-        (latency, max_latency),
-        (Macs(space=space), max_macs),
-        (Params(space=space), max_params),
-        (top1, min_top1),
-    ]
-    limits = tuple(Limit(objective=objective, bound=bound) for objective, bound in bounds if bound is not None)
-    problem = SearchProblem(space=space, objectives=(top1, latency), limits=limits)
-    with show_progress() as progress:
-        front = search_front(problem, num_evaluations=evaluations, seed=seed, on_progress=progress)
+    request = _Request(
+        objectives=objectives,
+        max_latency=max_latency,
+        bounds={"macs": max_macs, "params": max_params, "peak_memory": max_peak_memory, "top1": min_top1},
+        confidence=confidence,
+        evaluations=evaluations,
+        start=start,
+        seed=seed,
+        prove=prove,
+    )
     path = out or folder.front_path
-    front.write(path)
+    journals = folder.path / "search.safetensors"
+    if not resume:
+        _remove_journals(journals)
+    named = _read_objectives(folder, luts, predictor, request)
+    found = _search(named, request, journals)
+    files = {name: path if index == 0 else path.with_stem(f"{path.stem}-{name}") for index, name in enumerate(found)}
+    for name, (front, _) in found.items():
+        front.write(files[name])
+    _remove_journals(journals)
     if as_json:
-        print_json({"front": str(path), "num_evaluations": front.num_evaluations, "networks": front.to_rows()})
+        print_json({"fronts": [_as_json(name, files[name], *found[name]) for name in found]})
         return
-    _show(front, f"{len(front)} networks in {path}")
+    for name, (front, proof) in found.items():
+        which = f"{name}: " if len(found) > 1 else ""
+        _show(front, f"{which}{len(front)} networks in {files[name]}")
+        if proof is not None:
+            click.echo(_proof_in_words(proof))
     remark(f"next: ofa-hw verify --run {folder.path}")
 
 
+def _read_objectives(
+    folder: RunFolder, luts: tuple[Path, ...], predictor: Path | None, request: _Request
+) -> NamedObjectives:
+    from ofa_hw.lut import LatencyTable
+    from ofa_hw.predictor import AccuracyPredictor
+    from ofa_hw.search import NamedObjectives, name_tables, narrow_space
+
+    needs_top1 = not request.objectives or "top1" in request.objectives or request.bounds["top1"] is not None
+    if not request.objectives and not luts:
+        raise click.UsageError("give a table by --lut, or other objectives by --objective")
+    tables = name_tables([LatencyTable.read(lut) for lut in luts])
+    known: AccuracyPredictor | None = None
+    if needs_top1:
+        known = AccuracyPredictor.load(predictor or folder.require(folder.predictor_path, "ofa-hw fit"))
+    space = narrow_space(folder.space, known, list(tables.values()))
+    if space != folder.space:
+        remark(f"searching at {', '.join(map(str, space.resolutions))} px, which predictor and tables all know")
+    return NamedObjectives.of(space, known, tables)
+
+
+def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[str, tuple[ParetoFront, Proof | None]]:
+    """Return the front, or the robust one and each device's, with what is known of how good it is."""
+    from ofa_hw.search import read_front_archs
+    from ofa_hw.search.devices import device_problems, search_devices
+    from ofa_hw.search.find import describe_front
+    from ofa_hw.search.objectives import SearchProblem
+    from ofa_hw.search.proof import prove_front
+
+    limits = _limits(named, request)
+    of_latency = named.latency_limits(request.max_latency, confidence=request.confidence)
+    if len(named.latencies) > 1 and not request.objectives:
+        problems = device_problems(named, limits, of_latency)
+    else:
+        objectives = tuple(named[name] for name in request.objectives or ("top1", "latency"))
+        problem = SearchProblem(space=named.space, objectives=objectives, limits=(*limits, *of_latency.values()))
+        problems = {"front": problem}
+    start = read_front_archs(request.start, named.space) if request.start else []
+    with show_progress() as progress:
+        fronts = search_devices(
+            problems,
+            num_evaluations=request.evaluations,
+            seed=request.seed,
+            start=start,
+            journal=journals,
+            on_progress=progress,
+        )
+    found: dict[str, tuple[ParetoFront, Proof | None]] = {}
+    for name, problem in problems.items():
+        proof = prove_front(problem, fronts[name].genes) if request.prove else None
+        genes = fronts[name].genes if proof is None else proof.genes
+        front = describe_front(
+            problem, genes, shown=tuple(named.latencies.values()), num_evaluations=fronts[name].num_evaluations
+        )
+        found[name] = (_with_latency(front, name, named), proof)
+    return found
+
+
+def _with_latency(front: ParetoFront, name: str, named: NamedObjectives) -> ParetoFront:
+    """Return a front of many devices with its own device's latency, or the first's, under the plain name."""
+    if len(named.latencies) < 2:
+        return front
+    device = name if name in named.latencies else next(iter(named.latencies))
+    return front.renamed(named.latencies[device].name, "latency")
+
+
+def _limits(named: NamedObjectives, request: _Request) -> list[Limit]:
+    from ofa_hw.cost import UncertainObjective
+    from ofa_hw.search import Limit
+
+    limits = []
+    for name, bound in request.bounds.items():
+        if bound is not None:
+            is_uncertain = isinstance(named[name], UncertainObjective)
+            confidence = request.confidence if is_uncertain else None
+            limits.append(Limit(objective=named[name], bound=bound, confidence=confidence))
+    if request.confidence is not None and not request.max_latency and request.bounds["top1"] is None:
+        raise click.UsageError("--confidence needs a limit to keep: --max-latency or --min-top1")
+    return limits
+
+
+def _remove_journals(path: Path) -> None:
+    for journal in path.parent.glob(f"{path.stem}-*{path.suffix}"):
+        journal.unlink()
+
+
+def _as_json(name: str, path: Path, front: ParetoFront, proof: Proof | None) -> dict[str, object]:
+    told: dict[str, object] = {"name": name, "file": str(path), "num_evaluations": front.num_evaluations}
+    if proof is not None:
+        told["proof"] = {
+            "kind": proof.kind,
+            "gap": proof.gap,
+            "num_scored": proof.num_scored,
+            "is_complete": proof.is_complete,
+        }
+    return {**told, "networks": front.to_rows()}
+
+
+def _proof_in_words(proof: Proof) -> str:
+    gap = f"{100 * proof.gap:.4f} %"
+    if proof.kind == "exact":
+        return f"this is the true front; the search lacked {gap} of its hypervolume"
+    if not proof.is_complete:
+        return f"{proof.num_scored:,} single changes brought {gap} of hypervolume, and more may: search on with --start"
+    return f"no single change of any network improves this front: {proof.num_scored:,} scored, which brought {gap}"
+
+
 def _show(front: ParetoFront, title: str) -> None:
-    """Print networks along the front, from the fastest to the slowest."""
+    """Print networks along the front, sorted as it is."""
     num = min(len(front), ROWS_SHOWN)
     rows = sorted({round(step * (len(front) - 1) / max(num - 1, 1)) for step in range(num)})
-    top1, latency, macs, params = (front.values(name) for name in ("top1", "latency", "macs", "params"))
     print_table(
-        ("network", "top-1, predicted", "latency, predicted, ms", "MACs, M", "parameters, k"),
+        ("network", *(_heading(column.name, column.unit, column.source) for column in front.columns)),
         [
-            (
-                front.archs[row].arch_id,
-                f"{100 * top1[row]:.2f} %",
-                f"{latency[row]:.3f}",
-                f"{macs[row] / 1e6:.1f}",
-                f"{params[row] / 1e3:.0f}",
-            )
+            (front.archs[row].arch_id, *(_rounded(column.name, column.values[row]) for column in front.columns))
             for row in rows
         ],
         title=title,
     )
+
+
+def _heading(name: str, unit: str, source: str) -> str:
+    words = {"top1": "top-1", "macs": "MACs, M", "params": "parameters, k"}.get(name, name.replace("_", " "))
+    return ", ".join([words, *(["predicted"] if source == "predicted" else []), *([unit] if unit else [])])
+
+
+def _rounded(name: str, value: float) -> str:
+    if name == "top1":
+        return f"{100 * value:.2f} %"
+    if name in {"macs", "params"}:
+        return f"{value / (1e6 if name == 'macs' else 1e3):.1f}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3f}"

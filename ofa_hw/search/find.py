@@ -1,16 +1,19 @@
-"""`search_front`: from a problem to its front."""
+"""From a problem to its front: `find_front` gives genes, `search_front` networks with every figure."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from ofa_hw.cost import Macs, Objective, Params, PeakMemory, UncertainObjective
+from ofa_hw.cost import LutLatency, Macs, Objective, Params, PeakMemory, UncertainObjective
 from ofa_hw.errors import RunError
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.search.front import FrontColumn, ParetoFront
-from ofa_hw.search.nsga2 import Nsga2, SearchPlan, run_search
+from ofa_hw.search.journal import JudgeJournal
+from ofa_hw.search.nsga2 import Front, Nsga2, SearchPlan, run_search
 from ofa_hw.search.objectives import SearchProblem, with_unit
 from ofa_hw.search.reachable import check_reachable
 from ofa_hw.space import ArchConfig, Genes
@@ -26,24 +29,52 @@ def search_front(
     seed: int = 0,
     start: Iterable[ArchConfig] = (),
     shown: Sequence[Objective] = (),
+    journal: Path | None = None,
     on_progress: ProgressCallback = no_progress,
 ) -> ParetoFront:
     """Return the front that `num_evaluations` networks show; `start` are evaluated first, such as an earlier front's.
 
-    Its columns are the objectives, then `shown`, then MACs and parameters.
+    Its columns are the objectives, then `shown`, then MACs and parameters. `journal` is as of `find_front`.
 
     Raises:
         InvalidInputError: a limit cannot be kept, said before anything is searched; or an objective misbehaves.
-        RunError: no network was found that keeps the limits.
+        RunError: no network was found that keeps the limits, or the journal is of another search.
     """
     check_reachable(problem)
-    first = problem.space.encode(start)
     plan = SearchPlan.of(num_evaluations, population_size)
-    search = Nsga2(problem.layout, plan, seed=seed, initial=first if len(first) else None)
-    run_search(search, problem.judge, plan, on_progress=on_progress)
+    found = find_front(
+        problem, plan, seed=seed, start=problem.space.encode(start), journal=journal, on_progress=on_progress
+    )
+    return describe_front(problem, found.genes, shown=shown, num_evaluations=found.num_evaluations)
+
+
+def find_front(
+    problem: SearchProblem,
+    plan: SearchPlan,
+    *,
+    seed: int = 0,
+    start: Genes | None = None,
+    journal: Path | None = None,
+    on_progress: ProgressCallback = no_progress,
+) -> Front:
+    """Return genes and values of the front by `plan`, limits that can be kept provided; errors are of `search_front`.
+
+    Where `journal` is given, what networks are worth is kept there from second to second; the same call, made again
+    after it was killed, goes on from there and ends with the same front. The caller removes the file.
+    """
+    first = start if start is not None and len(start) else None
+    search = Nsga2(problem.layout, plan, seed=seed, initial=first)
+    judge = (
+        JudgeJournal(problem.judge, journal, fingerprint=_fingerprint(problem, plan, seed, first)) if journal else None
+    )
+    try:
+        run_search(search, judge or problem.judge, plan, on_progress=on_progress)
+    finally:
+        if judge is not None:
+            judge.flush()
     if not len(search.front.genes):
         raise RunError(_nothing_found(problem, search))
-    return describe_front(problem, search.front.genes, shown=shown, num_evaluations=search.num_evaluations)
+    return search.front
 
 
 def describe_front(
@@ -57,12 +88,35 @@ def describe_front(
     counted: tuple[Objective, ...] = (Macs(space=space), Params(space=space))
     told = {objective.name: objective for objective in (*counted, *shown, *problem.objectives)}
     wanted = dict.fromkeys(objective.name for objective in (*problem.objectives, *shown, *counted))
+    limits = "; ".join(limit.told() for limit in problem.limits)
     return ParetoFront(
         space=space,
         archs=tuple(space.decode(genes)),
         columns=tuple(_column(told[name], genes) for name in wanted),
         num_evaluations=num_evaluations,
+        facts={
+            "objectives": ", ".join(f"{objective.direction} {objective.name}" for objective in problem.objectives),
+            **({"limits": limits} if limits else {}),
+            **{objective.name: objective.origin for objective in told.values() if isinstance(objective, LutLatency)},
+        },
     )
+
+
+def _fingerprint(problem: SearchProblem, plan: SearchPlan, seed: int, start: Genes | None) -> str:
+    """Return the hash of what a search depends on; tables and predictors are told by what they say of 64 networks."""
+    probes = problem.space.sample_genes(64, np.random.default_rng(0))
+    costs, excess = problem.judge(probes)
+    facts = (
+        problem.space,
+        [(objective.name, objective.direction) for objective in problem.objectives],
+        [limit.told() for limit in problem.limits],
+        plan,
+        seed,
+        b"" if start is None else start.tobytes(),
+        costs.tobytes(),
+        excess.tobytes(),
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _column(objective: Objective, genes: Genes) -> FrontColumn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -52,12 +53,18 @@ class FrontColumn:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ParetoFront:
-    """Networks of `space`, none better than another in every objective, sorted by the first; the figures by column."""
+    """Networks of `space`, none better than another in every objective, sorted by the first; the figures by column.
+
+    `facts` are further lines for the head of the file, by name: objectives, limits, the table of each latency.
+    """
 
     space: SearchSpace
     archs: tuple[ArchConfig, ...]
     columns: tuple[FrontColumn, ...]
     num_evaluations: int
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """What the search was told to keep, by names such as `max_latency_ms`."""
 
     def __len__(self) -> int:
         return len(self.archs)
@@ -70,6 +77,12 @@ class ParetoFront:
         raise InvalidInputError(
             f"the front has no figure {name!r}; it has {', '.join(column.name for column in self.columns)}"
         )
+
+    def renamed(self, name: str, new_name: str) -> ParetoFront:
+        """Return the front with the figure `name` under `new_name`."""
+        columns = [dataclasses.replace(told, name=new_name) if told.name == name else told for told in self.columns]
+        facts = {new_name if key == name else key: value for key, value in self.facts.items()}
+        return dataclasses.replace(self, columns=tuple(columns), facts=facts)
 
     def to_rows(self) -> list[dict[str, object]]:
         """Return each network as plain values: its id, genes, architecture and every figure."""
@@ -93,6 +106,8 @@ class ParetoFront:
             f"# schema_version: {SCHEMA_VERSION}\n# space: {self.space.name}\n# tool_version: {__version__}\n"
         )
         content.write(f"# num_evaluations: {self.num_evaluations}\n")
+        content.writelines(f"# {name}: {' '.join(value.split())}\n" for name, value in self.facts.items())
+        content.writelines(f"# {name}: {bound!r}\n" for name, bound in self.limits.items())
         writer = csv.writer(content, lineterminator="\n")
         columns = [name for column in self.columns for name in column.arrays()]
         writer.writerow(("arch_id", *columns, "genes", "arch"))

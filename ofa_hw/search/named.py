@@ -1,0 +1,97 @@
+"""Objectives by the names that a person gives: top1, latency, macs, params, peak_memory, and those of plug-ins."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from ofa_hw.cost import LutLatency, Macs, Objective, Params, PeakMemory, WorstRelativeLatency
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.lut import LatencyTable
+from ofa_hw.plugins import load_objectives
+from ofa_hw.predictor import AccuracyPredictor
+from ofa_hw.search.objectives import Limit, Top1
+from ofa_hw.space import SearchSpace
+
+LATENCY = "latency"
+
+
+def name_tables(tables: Sequence[LatencyTable]) -> dict[str, LatencyTable]:
+    """Return each table by its device, or by its file's name where two are of one device.
+
+    Raises:
+        InvalidInputError: two tables would still have one name.
+    """
+    devices = [table.device for table in tables]
+    names = [
+        table.origin.stem if table.origin is not None and devices.count(table.device) > 1 else table.device
+        for table in tables
+    ]
+    if len(set(names)) != len(names):
+        raise InvalidInputError(f"tables must be of different devices or files; came {', '.join(names)}")
+    return dict(zip(names, tables, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class NamedObjectives:
+    """What networks of `space` can be judged by: each objective by its name.
+
+    One table is called `latency`; several are `latency_<device>`, and `relative_latency` is the worst of them, each
+    relative to that of the largest network of `space` on its device.
+    """
+
+    space: SearchSpace
+    by_name: Mapping[str, Objective]
+    latencies: Mapping[str, LutLatency]
+
+    @classmethod
+    def of(
+        cls, space: SearchSpace, predictor: AccuracyPredictor | None, tables: Mapping[str, LatencyTable]
+    ) -> NamedObjectives:
+        """Return the objectives that the predictor, the tables by device, and the plug-ins give."""
+        latencies = {
+            device: LutLatency(space=space, table=table, name=LATENCY if len(tables) == 1 else f"{LATENCY}_{device}")
+            for device, table in tables.items()
+        }
+        known: list[Objective] = [*latencies.values(), Macs(space=space), Params(space=space), PeakMemory(space=space)]
+        if predictor is not None:
+            known.insert(0, Top1(space=space, predictor=predictor))
+        if len(latencies) > 1:
+            known.append(WorstRelativeLatency(latencies=tuple(latencies.values())))
+        known += [make(space) for make in load_objectives().values()]
+        by_name = {objective.name: objective for objective in known}
+        if len(by_name) != len(known):
+            raise InvalidInputError(
+                f"objectives must have different names; came {', '.join(objective.name for objective in known)}"
+            )
+        return cls(space=space, by_name=by_name, latencies=latencies)
+
+    def __getitem__(self, name: str) -> Objective:
+        """Return the objective `name`; InvalidInputError lists the names where there is none."""
+        if name not in self.by_name:
+            rest = [] if "top1" in self.by_name else ["top1 with a predictor"]
+            rest += [] if self.latencies else ["latency with a table"]
+            raise InvalidInputError(f"no objective {name!r}; there are {', '.join([*self.by_name, *rest])}")
+        return self.by_name[name]
+
+    def latency_limits(
+        self, bounds: Sequence[tuple[str | None, float]], *, confidence: float | None = None
+    ) -> dict[str, Limit]:
+        """Return the limit of each device from pairs of its name, None for every device, and milliseconds.
+
+        Raises:
+            InvalidInputError: there is no such device, or it is limited twice.
+        """
+        limits: dict[str, Limit] = {}
+        for name, bound_ms in bounds:
+            if name is not None and name not in self.latencies:
+                raise InvalidInputError(
+                    f"no table of a device {name!r}; there are {', '.join(self.latencies) or 'none'}"
+                )
+            if not self.latencies:
+                raise InvalidInputError("a limit of latency needs a table; give one by --lut")
+            for device in self.latencies if name is None else [name]:
+                if device in limits:
+                    raise InvalidInputError(f"the latency on {device} must be limited once; came twice")
+                limits[device] = Limit(objective=self.latencies[device], bound=bound_ms, confidence=confidence)
+        return limits

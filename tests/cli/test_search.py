@@ -1,0 +1,129 @@
+"""`ofa-hw search` as a user meets it."""
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from ofa_hw import num_params
+from ofa_hw.cli.main import main
+from ofa_hw.search import read_front_archs
+from tests.search import example
+
+BUDGET = ("--evaluations", "1000")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("search")
+    example.run(path / "run")
+    for device, kernels in (("phone", 1.0), ("board", 2.0)):
+        example.table(device, large_kernels=kernels).write(path / f"{device}.csv")
+    return path
+
+
+@pytest.fixture
+def invoke(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    return lambda *words: CliRunner().invoke(main, ["search", "--run", "run", *words])
+
+
+def error_of(result, exit_code=1):
+    assert result.exit_code == exit_code, result.output
+    return next(line for line in result.stderr.splitlines() if line.startswith("Error"))
+
+
+def test_the_front_names_its_table_and_carries_intervals_and_units(invoke, folder):
+    result = invoke("--lut", "phone.csv", "--max-latency", "0.5ms", *BUDGET)
+    assert result.exit_code == 0, result.output
+    text = (folder / "run" / "pareto.csv").read_text()
+    assert "# latency: phone.csv (device phone)\n" in text
+    assert "# limits: latency at most 0.5 ms\n" in text
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    assert all(float(row["predicted_latency_ms"]) <= 0.5 for row in rows)
+    assert all(
+        float(row["predicted_top1_low"]) < float(row["predicted_top1"]) < float(row["predicted_top1_high"])
+        for row in rows
+    )
+    assert len(read_front_archs(folder / "run" / "pareto.csv", example.SPACE)) == len(rows)
+
+
+def test_many_devices_have_a_front_each_and_a_robust_one(invoke, folder):
+    result = invoke("--lut", "phone.csv", "--lut", "board.csv", "--max-latency", "phone=0.5ms", "--json", *BUDGET)
+    assert result.exit_code == 0, result.output
+    fronts = {front["name"]: front for front in json.loads(result.stdout)["fronts"]}
+    assert {name: front["file"] for name, front in fronts.items()} == {
+        "robust": "run/pareto.csv",
+        "phone": "run/pareto-phone.csv",
+        "board": "run/pareto-board.csv",
+    }
+    assert max(net["predicted_latency_ms"] for net in fronts["phone"]["networks"]) <= 0.5
+    first = fronts["robust"]["networks"][0]
+    assert {"predicted_relative_latency", "predicted_latency_ms", "predicted_latency_board_ms"} <= set(first)
+
+
+def test_any_number_of_objectives_and_a_front_to_begin_with(invoke, folder):
+    result = invoke("--objective", "top1", "--objective", "params", "--objective", "peak_memory", "--exact", *BUDGET)
+    assert result.exit_code == 0, result.output
+    assert "no single change of any network improves this front" in result.stdout
+    before = read_front_archs(folder / "run" / "pareto.csv", example.SPACE)
+    result = invoke("--objective", "params", "--start", "run/pareto.csv", "--json", "--evaluations", str(len(before)))
+    least = min(num_params(example.SPACE, arch) for arch in before)
+    assert json.loads(result.stdout)["fronts"][0]["networks"][0]["params"] == least
+
+
+def test_exact_tells_the_gap_of_sums(invoke):
+    result = invoke("--lut", "phone.csv", "--exact", *BUDGET)
+    assert "this is the true front; the search lacked" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--lut", "phone.csv", "--objective", "speed"), "no objective 'speed'; there are latency, macs, params"),
+        (("--lut", "phone.csv", "--max-latency", "0.001ms"), "the least in the space 'fashion' is"),
+        (("--lut", "phone.csv", "--max-latency", "tablet=1ms"), "no table of a device 'tablet'; there are phone"),
+        (("--lut", "phone.csv", "--lut", "phone.csv"), "different devices or files"),
+        (("--lut", "phone.csv", "--max-latency", "1ms", "--confidence", "0.9"), "ofa-hw calibrate --lut phone.csv"),
+        (("--lut", "phone.csv", "--predictor", "none"), "make one with `ofa-hw fit`"),
+        (("--lut", "phone.csv", "--max-params", "20k", "--min-top1", "93%"), "contradict each other"),
+    ],
+)
+def test_a_wrong_request_is_told_in_one_line(invoke, words, told):
+    assert told in error_of(invoke(*words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("--lut", "phone.csv", "--confidence", "0.9"), ("--lut", "phone.csv", "--max-latency", "fast")],
+)
+def test_a_request_without_meaning_is_a_usage_error(invoke, words):
+    error_of(invoke(*words), exit_code=2)
+
+
+def test_a_run_without_a_predictor_names_the_command(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    example.run(tmp_path / "bare", fitted=False)
+    result = CliRunner().invoke(main, ["search", "--run", str(tmp_path / "bare"), "--lut", "phone.csv"])
+    assert "make it with `ofa-hw fit" in error_of(result)
+
+
+def test_a_table_that_lacks_blocks_names_the_command_that_measures_them(invoke, folder):
+    whole = example.table("part")
+    kept = tuple(row for row in whole.measurements if row.block.kernel_size < 5 or row.block.kind != "mbconv")
+    dataclasses.replace(whole, measurements=kept).write(folder / "part.csv")
+    assert "ofa-hw profile --device part" in error_of(invoke("--lut", "part.csv"))
+
+
+def test_a_search_imports_no_torch(folder):
+    program = (
+        "import sys\nfrom ofa_hw.cli.main import main\n"
+        "try:\n    main(['search', '--run', 'run', '--lut', 'phone.csv', '--evaluations', '500'])\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=folder, env={"PYTHONPATH": ":".join(sys.path)}, check=True)

@@ -1,0 +1,129 @@
+"""One search for many devices, objectives by name, limits of each."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ofa_hw import plugins
+from ofa_hw.cost import Macs
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.search import NamedObjectives, name_tables, prove_front
+from ofa_hw.search.devices import device_problems, search_devices
+from ofa_hw.search.proof import hypervolume_gap
+from tests.search import example
+
+TABLES = {
+    "phone": example.table("phone"),
+    "board": example.table("board", macs_per_ms=2e6, large_kernels=2.0),
+    "host": example.table("host", macs_per_ms=4e7, large_kernels=0.5),
+}
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return example.predictor()
+
+
+@pytest.fixture(scope="module")
+def named(predictor):
+    return NamedObjectives.of(example.SPACE, predictor, TABLES)
+
+
+def test_objectives_are_found_by_name(named):
+    assert set(named.by_name) == {
+        "top1",
+        "latency_phone",
+        "latency_board",
+        "latency_host",
+        "macs",
+        "params",
+        "peak_memory",
+        "relative_latency",
+    }
+    with pytest.raises(InvalidInputError, match="no objective 'speed'; there are top1, latency_phone"):
+        named["speed"]
+
+
+def test_the_largest_network_is_as_slow_as_itself_on_every_device(named):
+    genes = example.SPACE.encode([example.SPACE.largest])
+    assert named["relative_latency"].evaluate(genes) == pytest.approx([1.0])
+
+
+def test_an_objective_of_a_plug_in_is_found_like_one_of_ours(monkeypatch, predictor):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Energy(Macs):
+        name: str = "energy"
+        unit: str = "mJ"
+
+    monkeypatch.setattr("ofa_hw.search.named.load_objectives", lambda: {"energy": lambda space: Energy(space=space)})
+    named = NamedObjectives.of(example.SPACE, predictor, {"phone": TABLES["phone"]})
+    assert named["energy"].unit == "mJ"
+    assert plugins.load_objectives() == {}
+
+
+def test_each_device_has_its_own_front_and_the_robust_one_keeps_every_limit(named):
+    limits = named.latency_limits([("phone", 0.4), ("board", 1.0)])
+    problems = device_problems(named, [], limits)
+    fronts = search_devices(problems, num_evaluations=3000)
+    assert list(fronts) == ["robust", "phone", "board", "host"]
+    robust = fronts["robust"].genes
+    assert (named["latency_phone"].evaluate(robust) <= 0.4).all()
+    assert (named["latency_board"].evaluate(robust) <= 1.0).all()
+    assert named["latency_phone"].evaluate(fronts["host"].genes).max() > 0.4
+    for device in TABLES:
+        proof = prove_front(problems[device], fronts[device].genes)
+        assert proof.kind == "exact"
+        assert proof.gap < 0.03
+
+
+def test_limits_name_their_device(named):
+    everywhere = named.latency_limits([(None, 0.5)])
+    assert set(everywhere) == set(TABLES)
+    with pytest.raises(InvalidInputError, match="no table of a device 'tablet'; there are phone, board, host"):
+        named.latency_limits([("tablet", 0.5)])
+    with pytest.raises(InvalidInputError, match="phone must be limited once"):
+        named.latency_limits([("phone", 0.5), (None, 0.4)])
+
+
+def test_tables_of_one_device_are_told_apart_by_their_files(tmp_path):
+    first, second = (dataclasses.replace(TABLES["phone"], origin=tmp_path / name) for name in ("cpu.csv", "gpu.csv"))
+    assert list(name_tables([first, second])) == ["cpu", "gpu"]
+    assert list(name_tables([first, TABLES["board"]])) == ["phone", "board"]
+    with pytest.raises(InvalidInputError, match="different devices or files; came cpu, cpu"):
+        name_tables([first, first])
+
+
+def test_limits_that_exclude_each_other_on_two_devices_are_told_before_the_search(named):
+    least = {
+        name: latency.evaluate(np.zeros((1, example.SPACE.num_genes), np.int8))[0]
+        for name, latency in named.latencies.items()
+    }
+    limits = named.latency_limits([("phone", 0.9 * least["phone"]), ("board", 99.0)])
+    with pytest.raises(InvalidInputError, match=r"latency_phone at most .* cannot be kept: the least"):
+        search_devices(device_problems(named, [], limits), num_evaluations=10_000_000)
+
+
+def test_a_front_lacks_what_a_better_one_has():
+    best = np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]])
+    assert hypervolume_gap(best, best) == pytest.approx(0, abs=1e-6)
+    assert hypervolume_gap(best[[0, 2]], best) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_local_proof_leaves_no_single_change_that_improves():
+    named = NamedObjectives.of(example.SPACE, example.predictor("mlp"), {"phone": TABLES["phone"]})
+    problem = dataclasses.replace(device_problems_of_one(named), limits=())
+    found = search_devices({"front": problem}, num_evaluations=600)["front"]
+    proof = prove_front(problem, found.genes)
+    assert proof.kind == "local"
+    assert proof.is_complete
+    assert proof.num_scored > len(proof.genes)
+    again = prove_front(problem, proof.genes)
+    assert again.gap == pytest.approx(0, abs=1e-12)
+    assert len(again.genes) == len(proof.genes)
+
+
+def device_problems_of_one(named):
+    from ofa_hw.search import SearchProblem
+
+    return SearchProblem(space=named.space, objectives=(named["top1"], named["latency"]))
