@@ -6,6 +6,7 @@ loaders and downloads; here both are empty stand-ins in this process alone.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from typing import Any
@@ -34,23 +35,58 @@ class _StandIn(types.ModuleType):
         return type(name, (), {})
 
 
-def make_peer() -> nn.Module:
-    """Return once-for-all's MobileNetV3 supernet of width 1.0, its weights random."""
-    for name in _STAND_INS:
-        parent, _, child = name.rpartition(".")
-        sys.modules[name] = _StandIn(name)
-        sys.modules[name].__path__ = []
-        if parent:
-            setattr(sys.modules[parent], child, sys.modules[name])
-    from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
+_NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ofa-mobilenetv3-w1.0": ("OFAMobileNetV3", {"width_mult": 1.0}),
+    "ofa-mobilenetv3-w1.2": ("OFAMobileNetV3", {"width_mult": 1.2}),
+    "ofa-proxyless-w1.3": ("OFAProxylessNASNets", {"width_mult": 1.3}),
+    "ofa-resnet50": (
+        "OFAResNets",
+        {"depth_list": [0, 1, 2], "expand_ratio_list": [0.2, 0.25, 0.35], "width_mult_list": [0.65, 0.8, 1.0]},
+    ),
+}
+_OF_MOBILENETS = {"ks_list": [3, 5, 7], "expand_ratio_list": [3, 4, 6], "depth_list": [2, 3, 4]}
 
-    return OFAMobileNetV3(ks_list=[3, 5, 7], expand_ratio_list=[3, 4, 6], depth_list=[2, 3, 4], width_mult=1.0)
+def make_peer(space_name: str = "ofa-mobilenetv3-w1.0") -> nn.Module:
+    """Return once-for-all's supernet of a space, its weights random."""
+    name, choices = _NETWORKS[space_name]
+    if name != "OFAResNets":
+        choices = _OF_MOBILENETS | choices
+    net: nn.Module = getattr(_import("ofa.imagenet_classification.elastic_nn.networks"), name)(
+        **choices, dropout_rate=0
+    )
+    return net
+
+
+def recalibrate(net: nn.Module, batches: list[Tensor]) -> None:
+    """Take the statistics of the peer's active subnet anew, by the peer's way."""
+    utils = _import("ofa.imagenet_classification.elastic_nn.utils")
+    utils.set_running_statistics(net, [(x_BCHW, None) for x_BCHW in batches])
+
+
+def _import(name: str) -> Any:
+    """Return a module of `ofa`; the stand-ins are gone when it is there."""
+    if name in sys.modules:
+        return sys.modules[name]
+    hidden = {name: sys.modules.pop(name) for name in _STAND_INS if name in sys.modules}
+    for stand_in in _STAND_INS:
+        parent, _, child = stand_in.rpartition(".")
+        sys.modules[stand_in] = _StandIn(stand_in)
+        sys.modules[stand_in].__path__ = []
+        if parent:
+            setattr(sys.modules[parent], child, sys.modules[stand_in])
+    try:
+        return importlib.import_module(name)
+    finally:
+        for stand_in in _STAND_INS:
+            sys.modules.pop(stand_in, None)
+        sys.modules.update(hidden)
 
 
 def choose(net: nn.Module, arch: ArchConfig) -> None:
     """Make `arch` the active subnet of the peer `net`."""
     lists = arch.to_ofa()
-    net.set_active_subnet(ks=lists["ks"], e=lists["e"], d=lists["d"])
+    del lists["r"]
+    net.set_active_subnet(**lists)
 
 
 def cut_out(net: nn.Module, arch: ArchConfig) -> nn.Module:

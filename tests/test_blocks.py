@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,6 +127,16 @@ def test_costs_equal_those_that_once_for_all_summed_in_float32(shared_data):
         arch = ArchConfig.from_ofa(ks=row["ks"], e=row["e"], d=row["d"], resolution=row["r"])
         assert abs(num_macs(space, arch) - row["macs_hook"]) < np.spacing(np.float32(row["macs_hook"]))
         assert num_params(space, arch) == row["params"]
+
+
+def test_costs_of_resnets_equal_those_that_once_for_all_counted():
+    # MACs summed as whole numbers over the convolutions and linear layers of the networks that PyPI's ofa extracts.
+    space = get_space("ofa-resnet50")
+    rows = json.loads(Path(__file__).with_name("ofa_resnet50_sizes.json").read_text())
+    for row in rows:
+        arch = ArchConfig.from_ofa(e=row["e"], d=row["d"], w=row["w"], resolution=row["r"])
+        assert (num_macs(space, arch), num_params(space, arch)) == (row["macs"], row["params"])
+    assert len(rows) == 12
 
 
 @pytest.mark.parametrize("name", list_spaces())
