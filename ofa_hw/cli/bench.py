@@ -73,7 +73,7 @@ def gate_options(function: F) -> F:
 @click.option(
     "--processes",
     type=click.IntRange(min=2),
-    default=8,
+    default=16,
     show_default=True,
     help="Fresh processes; more of them narrow the intervals.",
 )

@@ -9,6 +9,8 @@ from ofa_hw.profiling import Device, RunConditions, Times
 
 def true_ms(workload):
     """What a workload really takes on the fake device."""
+    if workload.file:
+        return workload.file.path.stat().st_size / 1e5
     return sum(0.01 + block_macs(spec) / 1e6 for spec in workload.specs)
 
 
@@ -32,7 +34,9 @@ class FakeSession:
         noise = 1 + self.profiler.noise * np.abs(self.rng.standard_normal(len(order)))
         is_sentinel = np.array(order) == len(self.workloads) - 1
         factor = self.profiler.slow_down(self.process, self.num_calls)
-        factor = factor * np.where(is_sentinel, 1, self.profiler.slow_workloads(self.num_calls))
+        factor = factor * np.where(
+            is_sentinel, 1, self.profiler.slow_workloads(self.num_calls) * self.profiler.more_work
+        )
         disturbed = self.rng.random(len(order)) < self.profiler.disturbed
         ms = truth * noise * factor * np.where(disturbed, 3, 1)
         return Times(
@@ -53,6 +57,7 @@ class FakeProfiler:
         self.output_error, self.fails_after = output_error, fails_after
         self.slow_down = lambda process, call: 1.0
         self.slow_workloads = lambda call: 1.0
+        self.more_work = 1.0
         self.sessions = []
         self.marks = ""
         self.capacity = 1e9

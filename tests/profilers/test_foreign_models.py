@@ -1,0 +1,169 @@
+"""Model files that others made: inputs of any number, type and shape."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ofa_hw.errors import DeviceError, InvalidInputError
+from ofa_hw.formats.folded import random_block
+from ofa_hw.formats.tflite_int8 import write_tflite_int8
+from ofa_hw.nn.reference import value_ranges
+from ofa_hw.profiling import MeasurementPlan, ModelFile, Workload
+from ofa_hw.profiling.measurement import random_input
+from ofa_hw.testing import light_block
+from profilers.onnx import OnnxRuntimeProfiler
+from profilers.tflite import TfliteProfiler
+from profilers.worker import _concrete, _made_up
+
+onnx = pytest.importorskip("onnx")
+TYPES = ("FLOAT", "FLOAT16", "DOUBLE", "INT8", "UINT8", "INT32", "INT64", "BOOL")
+
+
+def save(path, nodes, inputs, outputs):
+    graph = onnx.helper.make_graph(nodes, "foreign", inputs, outputs)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+def value(name, kind="FLOAT", shape=(1, 4)):
+    return onnx.helper.make_tensor_value_info(name, getattr(onnx.TensorProto, kind), shape)
+
+
+def marks_of(profiler, *files):
+    """Open the files in one process, time each twice, and return their marks."""
+    workloads = [Workload(name=f"model {index}", file=file) for index, file in enumerate(files)]
+    session = profiler.open(workloads, MeasurementPlan())
+    try:
+        times = session.time([*range(len(files))] * 2, [1] * 2 * len(files))
+        assert min(times.ms) > 0
+        return session.marks
+    finally:
+        session.close()
+
+
+def test_every_type_of_input_and_several_of_them_are_fed(tmp_path):
+    node = onnx.helper.make_node
+    inputs = [value(kind.lower(), kind) for kind in TYPES]
+    casts = [node("Cast", [kind.lower()], [f"cast_{kind}"], to=onnx.TensorProto.FLOAT) for kind in TYPES]
+    total = node("Sum", [f"cast_{kind}" for kind in TYPES], ["y"])
+    nodes, outputs = [*casts, total, node("Shape", ["y"], ["s"])], [value("y"), value("s", "INT64", (2,))]
+    path = save(tmp_path / "many.onnx", nodes, inputs, outputs)
+    assert marks_of(OnnxRuntimeProfiler(None), ModelFile(path=path)) == ("",)
+
+
+def test_open_shapes_are_given_or_assumed_and_marked(tmp_path):
+    pool = onnx.helper.make_node("GlobalAveragePool", ["my image"], ["y"])
+    image = value("my image", shape=("batch", 3, "h", None))
+    path = save(tmp_path / "open.onnx", [pool], [image], [value("y", shape=("batch", 3, 1, 1))])
+    given = ModelFile(path=path, shapes={"my image": (2, 3, 32, 48)})
+    marks = marks_of(OnnxRuntimeProfiler(None), ModelFile(path=path), given)
+    assert marks == ("assumed:my_image=1x3x224x224", "")
+
+
+def test_results_that_cannot_be_bound_are_timed_all_the_same(tmp_path):
+    sequence = onnx.helper.make_node("SequenceConstruct", ["x", "x"], ["y"])
+    output = onnx.helper.make_tensor_sequence_value_info("y", onnx.TensorProto.FLOAT, (1, 4))
+    path = save(tmp_path / "sequence.onnx", [sequence], [value("x")], [output])
+    assert marks_of(OnnxRuntimeProfiler(None), ModelFile(path=path)) == ("",)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "told"),
+    [
+        ({"z": (1, 4)}, "shapes must be those of the inputs x; came z"),
+        ({"x": (1, 5)}, r"input x must be of shape \[1, 4\]; came \[1, 5\]"),
+        ({"x": (4,)}, r"input x must be of shape \[1, 4\]; came \[4\]"),
+    ],
+)
+def test_a_shape_that_the_model_does_not_take_is_refused(tmp_path, shapes, told):
+    path = save(tmp_path / "m.onnx", [onnx.helper.make_node("Relu", ["x"], ["y"])], [value("x")], [value("y")])
+    with pytest.raises(DeviceError, match=rf"cannot build model 0: .*{told}"):
+        marks_of(OnnxRuntimeProfiler(None), ModelFile(path=path, shapes=shapes))
+
+
+def test_a_shape_that_was_assumed_wrongly_says_so(tmp_path):
+    product = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    inputs = [value("x", shape=(1, None)), value("w", shape=(7, 2))]
+    path = save(tmp_path / "m.onnx", [product], inputs, [value("y", shape=(1, 2))])
+    with pytest.raises(DeviceError, match=r"open shapes were assumed:x=1x128, which may be wrong: give them as shapes"):
+        marks_of(OnnxRuntimeProfiler(None), ModelFile(path=path))
+
+
+def test_text_is_no_input(tmp_path):
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    path = save(tmp_path / "t.onnx", [node], [value("x", "STRING")], [value("y", "STRING")])
+    with pytest.raises(DeviceError, match=r"input x must be a tensor of numbers; it is tensor\(string\)"):
+        marks_of(OnnxRuntimeProfiler(None), ModelFile(path=path))
+
+
+def test_an_int8_tflite_file_is_timed(tmp_path):
+    blocks = (random_block(light_block()),)
+    path = tmp_path / "int8.tflite"
+    path.write_bytes(write_tflite_int8(blocks, value_ranges(blocks, random_input(blocks[0].spec))))
+    assert marks_of(TfliteProfiler(None), ModelFile(path=path)) == ("",)
+
+
+def test_published_models_are_timed_each(shared_data):
+    models = shared_data / "models"
+    assert marks_of(TfliteProfiler(None), ModelFile(path=models / "mlperf_tiny_resnet8_cifar10_fp32.tflite")) == ("",)
+    marks = marks_of(
+        OnnxRuntimeProfiler(None),
+        ModelFile(path=models / "ppocr_mobilev3_cls.onnx"),
+        ModelFile(path=models / "ppocr_mobilev3_cls.onnx", shapes={"x": (1, 3, 48, 192)}),
+    )
+    assert marks == ("assumed:x=1x3x224x224", "")
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "mark"),
+    [
+        ([1, 32, 32, 3], [1, 32, 32, 3], ""),
+        ([-1, 32, 32, 3], [1, 32, 32, 3], ""),
+        ([-1, -1, -1, 3], [1, 224, 224, 3], "assumed:x=1x224x224x3"),
+        (["n", "tokens"], [1, 128], "assumed:x=1x128"),
+        ([], [], ""),
+    ],
+)
+def test_open_dimensions_are_a_batch_an_image_or_a_sequence(dims, shape, mark):
+    assert _concrete("x", dims, {}) == (shape, mark)
+
+
+def test_a_file_without_any_dimension_takes_whatever_shape_is_given():
+    assert _concrete("x", [], {"x": [2, 3]}) == ([2, 3], "")
+
+
+def test_integers_that_may_be_indices_are_zeros_and_pixels_are_not():
+    assert not _made_up("x", (2, 3), np.int64).any()
+    assert _made_up("x", (20, 3), np.uint8).any()
+    assert _made_up("x", (20, 3), np.float16).dtype == np.float16
+
+
+def test_a_shape_must_be_of_whole_numbers():
+    with pytest.raises(InvalidInputError, match="the shape of input 'x' must be whole numbers above 0"):
+        ModelFile(path=None, shapes={"x": (1, -3)})
+
+
+def test_a_process_that_dies_names_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "deadly.tflite"
+    path.write_bytes(b"x")
+    profiler = TfliteProfiler(None)
+    worker = tmp_path / "worker.py"
+    text = profiler.transport._worker.read_text()
+    worker.write_text(
+        text.replace(
+            "                self.runners.append(", "                os.abort()\n                self.runners.append("
+        )
+    )
+    monkeypatch.setattr(profiler.transport, "_worker", worker)
+    with pytest.raises(DeviceError, match=r"host: the worker was ended by signal 6: .*while opening .*deadly\.tflite"):
+        marks_of(profiler, ModelFile(path=path))
+
+
+def test_a_workload_is_either_blocks_or_a_file():
+    with pytest.raises(AssertionError):
+        Workload(name="a")
+    block = Workload.of_block(light_block())
+    with pytest.raises(AssertionError):
+        dataclasses.replace(block, file=ModelFile(path=None))
