@@ -162,6 +162,20 @@ def test_tables_of_block_costs_sum_to_the_cost_of_the_chain(name):
     assert totals.tolist() == [num_macs(space, arch) for arch in space.decode(genes)]
 
 
+def test_blocks_of_a_stage_follow_the_widths_of_both_stages():
+    space = get_space("ofa-resnet50")
+    widths = (1, 0.8, 0.65, 1, 0.8, 0.65)
+    chain = block_specs(space, dataclasses.replace(space.smallest, width_ratios=widths))
+    assert [(spec.in_channels, spec.mid_channels, spec.out_channels) for spec in chain[:4]] == [
+        (3, 0, 32),
+        (32, 0, 48),
+        (48, 32, 168),
+        (168, 32, 168),
+    ]
+    assert [spec.has_skip for spec in chain[2:6]] == [False, True, False, True]
+    assert (chain[-1].kind, chain[-1].in_channels, chain[-1].input_size) == ("classifier", 1328, 4)
+
+
 @pytest.mark.parametrize("name", list_spaces())
 def test_unique_blocks_hold_every_block_of_every_network_once(name):
     space = get_space(name)

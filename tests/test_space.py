@@ -21,26 +21,45 @@ PRESETS = list_spaces()
 def spaces(draw):
     """Spaces of one to three stages, small enough to enumerate by hand, odd enough to find corners."""
     depths = st.sets(st.integers(1, 3), min_size=1).map(lambda values: tuple(sorted(values)))
-    stage = st.builds(
+    form = {
+        "out_channels": st.sampled_from([8, 16, 24]),
+        "stride": st.sampled_from([1, 2]),
+        "depths": st.none() | depths,
+    }
+    inverted_residuals = st.builds(
         StageSpec,
-        out_channels=st.sampled_from([8, 16, 24]),
-        stride=st.sampled_from([1, 2]),
+        **form,
         activation=st.sampled_from(["relu", "h_swish"]),
         use_se=st.booleans(),
-        depths=st.none() | depths,
+        expand_ratios=st.sampled_from([None, (2, 8)]),
     )
+    full_convolutions = st.builds(
+        StageSpec,
+        **form,
+        kind=st.sampled_from(["bottleneck", "conv", "conv_pool"]),
+        activation=st.just("relu"),
+        kernel_sizes=st.just((3,)),
+    )
+    has_stem, has_head = draw(st.booleans()), draw(st.booleans())
     return SearchSpace(
         name="drawn",
         resolutions=tuple(sorted(draw(st.sets(st.sampled_from([16, 20, 24, 28]), min_size=1)))),
         kernel_sizes=tuple(sorted(draw(st.sets(st.sampled_from([3, 5, 7]), min_size=1)))),
         expand_ratios=tuple(sorted(draw(st.sets(st.sampled_from([1.5, 2, 3, 4, 6]), min_size=1)))),
         depths=draw(depths),
-        stages=tuple(draw(st.lists(stage, min_size=1, max_size=3))),
+        stages=tuple(draw(st.lists(inverted_residuals | full_convolutions, min_size=1, max_size=3))),
+        width_ratios=draw(st.sampled_from([(), (1,), (0.5, 1)])),
         num_classes=10,
-        first_channels=draw(st.sampled_from([0, 16])),
-        head_expand_channels=draw(st.sampled_from([0, 64])),
-        head_channels=32,
+        stem_channels=16 * has_stem,
+        first_channels=draw(st.sampled_from([0, 16])) * has_stem,
+        head_expand_channels=draw(st.sampled_from([0, 64])) * has_head,
+        head_channels=32 * has_head,
     )
+
+
+def stage_of(**fields):
+    """A stage of 16 channels; each test names what it changes."""
+    return StageSpec(**{"out_channels": 16, "stride": 2, "activation": "relu", **fields})
 
 
 seeds = st.integers(0, 2**32 - 1)
@@ -198,6 +217,43 @@ def test_ofa_lists_that_disagree_are_refused(lists):
         ArchConfig.from_ofa(**lists, resolution=224)
 
 
+def test_ofa_lists_of_a_resnet_read_back_with_its_widths():
+    space = get_space("ofa-resnet50")
+    for arch in space.sample(50, np.random.default_rng(0)):
+        lists = arch.to_ofa()
+        resolution = lists.pop("r")
+        assert (len(lists["e"]), len(lists["d"]), len(lists["w"])) == (18, 5, 6)
+        again = ArchConfig.from_ofa(**lists, resolution=resolution)
+        assert (again, again.arch_id) == (arch, arch.arch_id)
+    stem = ArchConfig.from_ofa(e=[0.2] * 18, d=[0, 0, 1, 2, 0], w=[2, 1, 0, 0, 0, 0], resolution=128)
+    assert stem.depths == (1, 1, 2, 3, 6, 2)
+    assert stem.width_ratios == (1, 0.8, 0.65, 0.65, 0.65, 0.65)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"e": [0.2] * 17}, "18 entries in e, 5 in d and 6 in w; came 17, 5 and 6"),
+        ({"d": [0, 0, 0, 3, 0]}, "each of d must be 0 to 2"),
+        ({"w": [0, 0, 0, 0, 0, 3]}, "each of w must be an index into"),
+    ],
+)
+def test_ofa_lists_that_are_no_resnet_are_refused(change, told):
+    lists = {"e": [0.2] * 18, "d": [0] * 5, "w": [0] * 6, **change}
+    with pytest.raises(InvalidInputError, match=told):
+        ArchConfig.from_ofa(**lists, resolution=224)
+
+
+def test_widths_of_another_space_are_refused():
+    space = get_space("ofa-resnet50")
+    with pytest.raises(InvalidInputError, match="must have 6 width ratios; came 0"):
+        space.validate(dataclasses.replace(space.largest, width_ratios=()))
+    with pytest.raises(InvalidInputError, match=r"width ratio must be one of .*; came 0\.7"):
+        space.validate(dataclasses.replace(space.largest, width_ratios=(0.7,) * 6))
+    with pytest.raises(InvalidInputError, match="must have 0 width ratios; came 3"):
+        get_space("fashion").validate(dataclasses.replace(get_space("fashion").largest, width_ratios=(1,) * 3))
+
+
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"resolution": 28}', '{"resolution": 28, "stages": [{"kernel_size": [3]}]}']
 )
@@ -239,6 +295,20 @@ def test_an_architecture_of_another_space_is_refused(change, told):
         ({"width_mult": -1}, "width_mult"),
         ({"width_mult": "wide"}, "width_mult"),
         ({"resolutions": (4,)}, "total stride"),
+        ({"width_ratios": (1, 0.5)}, "width_ratios must hold positive numbers that rise"),
+        ({"stem_channels": 0, "first_channels": 16}, "first_channels must be 0 where stem_channels is"),
+        ({"head_channels": 0, "head_expand_channels": 64}, "head_expand_channels must be 0 where head_channels is"),
+        (
+            {"stages": (stage_of(kind="transformer"),)},
+            "stage 0: kind must be one of mbconv, bottleneck, conv, conv_pool",
+        ),
+        ({"stages": (stage_of(kind="bottleneck"),)}, "kernel_sizes of a bottleneck must be a single one"),
+        ({"stages": (stage_of(kind="bottleneck", kernel_sizes=(3,), use_se=True),)}, "use_se must be false"),
+        (
+            {"stages": (stage_of(kind="conv", kernel_sizes=(3,), expand_ratios=(2,)),)},
+            "expand_ratios of a conv must be",
+        ),
+        ({"stages": (stage_of(kind="conv_pool", kernel_sizes=(3,), activation="h_swish"),)}, "pads with zeros"),
         (
             {"stages": (StageSpec(out_channels=0, stride=3, activation="x", use_se=False, depths=()),)},
             "stage 0: depths",

@@ -4,7 +4,7 @@
 MACs, parameters and memory is counted from the same layers that it is built of.
 """
 
-from ofa_hw.blocks.chain import block_specs, num_macs, num_params
+from ofa_hw.blocks.chain import block_specs, blocks_before, num_macs, num_params
 from ofa_hw.blocks.layers import Layer, block_layers
 from ofa_hw.blocks.size import block_macs, block_params, block_peak_values
 from ofa_hw.blocks.spec import KINDS, BlockSpec, hidden_channels
@@ -21,6 +21,7 @@ __all__ = [
     "block_params",
     "block_peak_values",
     "block_specs",
+    "blocks_before",
     "costs_of_blocks",
     "hidden_channels",
     "num_macs",

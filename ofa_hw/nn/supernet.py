@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ofa_hw.blocks import BlockSpec, block_specs, hidden_channels
-from ofa_hw.blocks.chain import blocks_before
+from ofa_hw.blocks import BlockSpec, block_specs, blocks_before, hidden_channels
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn.assembly import assemble_block
 from ofa_hw.nn.elastic import (

@@ -328,6 +328,21 @@ class SearchSpace:
                 raise InvalidInputError(f"{name} must be one that {self.name!r} offers; came {value}")
         return arch
 
+    @functools.cached_property
+    def block_choices(self) -> tuple[tuple[int, float], ...]:
+        """Every kernel size and expand ratio that the blocks of some stage offer together, in rising order."""
+        stages = range(len(self.stages))
+        return tuple(
+            sorted(
+                {
+                    (kernel_size, expand_ratio)
+                    for stage in stages
+                    for kernel_size in self.stage_kernel_sizes(stage)
+                    for expand_ratio in self.stage_expand_ratios(stage)
+                }
+            )
+        )
+
     @property
     def max_num_depths(self) -> int:
         """The most depths that a stage may have."""

@@ -9,7 +9,8 @@ import torch
 from ofa_hw.blocks import block_specs, num_params
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet, build_block, build_subnet, fold_chain, recalibrate_batch_norm
-from ofa_hw.space import get_space, list_spaces
+from ofa_hw.nn.reference import run_blocks
+from ofa_hw.space import SearchSpace, StageSpec, get_space, list_spaces
 
 
 def images_of(space_name: str, resolution: int, num: int = 4) -> torch.Tensor:
@@ -84,6 +85,52 @@ def test_sorted_largest_network_computes_the_same_and_leads_with_what_matters() 
         torch.testing.assert_close(net(x_BCHW), before, rtol=1e-3, atol=1e-5 * float(before.std()))
     importance = net.stages[1][0].conv_pwl.weight.abs().sum((0, 2, 3))
     assert (importance[:-1] >= importance[1:]).all()
+
+
+def mixed_space() -> SearchSpace:
+    """Inverted residuals and bottlenecks in one space, with choices of their own and elastic widths."""
+    return SearchSpace(
+        name="mixed",
+        resolutions=(31, 32),
+        depths=(1, 2),
+        width_ratios=(0.5, 0.75, 1),
+        expand_ratios=(2, 3),
+        num_classes=10,
+        first_channels=0,
+        head_expand_channels=32,
+        head_channels=24,
+        stages=(
+            StageSpec(out_channels=32, stride=2, activation="h_swish", use_se=True),
+            StageSpec(kind="conv_pool", out_channels=32, stride=1, activation="relu6", kernel_sizes=(5,), depths=(1,)),
+            StageSpec(
+                kind="bottleneck",
+                out_channels=64,
+                stride=2,
+                activation="h_swish",
+                kernel_sizes=(3,),
+                expand_ratios=(0.25, 0.5),
+            ),
+            StageSpec(out_channels=32, stride=1, activation="relu", kernel_sizes=(3, 5)),
+        ),
+    )
+
+
+def test_widths_of_both_families_are_sliced_as_they_are_extracted() -> None:
+    space = mixed_space()
+    net = Supernet(space, generator=torch.Generator().manual_seed(0)).eval()
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    for stage in (0, 1):
+        before = net(images_of("ofa-resnet50", 32))
+        net.sort_channels(stage)
+        torch.testing.assert_close(net(images_of("ofa-resnet50", 32)), before, rtol=1e-4, atol=1e-5)
+    for arch in space.sample(12, np.random.default_rng(0)):
+        x_BCHW = images_of("ofa-resnet50", arch.resolution)
+        subnet = net.extract(arch)
+        torch.testing.assert_close(subnet(x_BCHW), net(x_BCHW, arch), rtol=1e-4, atol=1e-6)
+        assert sum(parameter.numel() for parameter in subnet.parameters()) == num_params(space, arch)
+        blocks = fold_chain(block_specs(space, arch), subnet)
+        came = run_blocks(blocks, x_BCHW.numpy())
+        torch.testing.assert_close(torch.from_numpy(came), subnet(x_BCHW).detach(), rtol=1e-3, atol=1e-5)
 
 
 def test_recalibration_of_a_supernet_equals_that_of_its_subnet() -> None:
