@@ -2,9 +2,7 @@
 
 Training steps are of batch 32 at 128 px. The width phase's step is the teacher and four random subnets, one after the
 other there, side by side on one core each here, as the trainer does. Both sides have the allocator that `prepare_cpu`
-sets, which helps the peer too. Subnets of `fashion` are evaluated on its 800 validation images, their batch norm
-re-estimated on 1,000 others, once each on its own, once sorted by how they begin. Peak memory is the resident set of
-a process that does nothing else.
+sets, which helps the peer too. Peak memory is the resident set of a process that does nothing else.
 
     python -m benchmarks.supernet --rounds 15 --threads 2
 """
@@ -30,18 +28,7 @@ from ofa_hw.cli.console import remark
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.space import ArchConfig, get_space
-from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.cpu import one_core_pool, prepare_cpu
-from ofa_hw.training.data import BUILTIN, load_dataset
-from ofa_hw.training.evaluate import (
-    Scores,
-    SubnetJudge,
-    evaluate_all,
-    predict_logits,
-    score_logits,
-    sorted_by_prefix,
-)
-from ofa_hw.training.sampling import draw_distinct
 
 SPACE = get_space("ofa-mobilenetv3-w1.0")
 BATCH_SIZE, RESOLUTION = 32, 128
@@ -64,8 +51,6 @@ def main(rounds: int, threads: int) -> None:
         lambda: width_step(ours, theirs, rounds, threads),
         lambda: elastic_against_static(ours, "largest", rounds),
         lambda: elastic_against_static(ours, "smallest", rounds),
-        lambda: evaluation(200, threads),
-        lambda: evaluation(1000, threads),
         lambda: peak_memory(threads),
     ]
     rows = []
@@ -123,35 +108,6 @@ def elastic_against_static(ours: Supernet, name: str, rounds: int) -> tuple[str,
     )
     figure = f"forward and backward of the {name} subnet, elastic against static, ms"
     return figure, f"{1e3 * mine:.0f}", f"{1e3 * its:.0f}", f"{mine / its:.3f} of its time"
-
-
-def evaluation(num: int, threads: int) -> tuple[str, ...]:
-    """Return the row of judging `num` random subnets of `fashion` on its validation images."""
-    space = get_space("fashion")
-    dataset = load_dataset(BUILTIN, in_channels=space.in_channels, image_size=space.resolutions[-1])
-    mean, std = dataset.channel_statistics
-    train, val = (ImageBatches(part, mean=mean, std=std) for part in (dataset.train, dataset.val))
-    net = channels_last(Supernet(space, generator=torch.Generator().manual_seed(0))).eval()
-    judge = SubnetJudge(net, train, val, num_calibration_images=1000, checkpoint="")
-
-    def judge_alone(arch: ArchConfig) -> Scores:
-        logits = predict_logits(judge.calibrated(arch), val, arch.resolution)
-        return score_logits(logits, val.labels)
-
-    def one_by_one(archs: list[ArchConfig]) -> None:
-        with one_core_pool(threads) as pool:
-            list(pool.map(judge_alone, archs))
-
-    def together(archs: list[ArchConfig]) -> None:
-        list(evaluate_all(judge, sorted_by_prefix(space, archs), num_workers=threads))
-
-    draws = draw_distinct(space, num + 20, seed=0)
-    together(draws[num:])  # scales the images
-    mine, its = alternate(
-        lambda _: together(draws[:num]), lambda _: one_by_one(draws[:num]), 3 if num < 500 else 1, warm_up=False
-    )
-    figure = f"evaluating {num} subnets of fashion, together against one by one, s"
-    return figure, f"{mine:.1f}", f"{its:.1f}", f"{its / mine:.2f} x faster"
 
 
 def peak_memory(threads: int) -> tuple[str, ...]:
@@ -241,13 +197,10 @@ def batch() -> tuple[Tensor, Tensor]:
     return x_BCHW.contiguous(memory_format=torch.channels_last), labels
 
 
-def alternate(
-    mine: Callable[[int], object], its: Callable[[int], object], rounds: int, *, warm_up: bool = True
-) -> tuple[float, float]:
+def alternate(mine: Callable[[int], object], its: Callable[[int], object], rounds: int) -> tuple[float, float]:
     """Return the median seconds of either; they take turns, so that what else is running disturbs both."""
-    if warm_up:
-        mine(0)
-        its(0)
+    mine(0)
+    its(0)
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds):
         for times, work in zip(seconds, (mine, its), strict=True):

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ofa_hw.blocks import BlockSpec, block_layers
 from ofa_hw.errors import InvalidInputError
@@ -60,8 +59,7 @@ class PrefixTree:
         if not num_images:
             raise InvalidInputError("recalibration must have at least one batch of images; came none")
         for node in nodes:
-            for (conv_name, norm_name), listener in node.listeners.items():
-                _fold(node.block, conv_name, norm_name, listener.settled())
+            node.settle()
 
     @torch.no_grad()
     def logits(self, x_BCHW: Tensor) -> list[Tensor]:
@@ -94,6 +92,14 @@ class _Node:
                 listener = self.listeners[layer.name, layer.norm] = _Listener(norm)
                 self.block.set_submodule(layer.norm, listener)
 
+    def settle(self) -> None:
+        """Fold all that the listeners know into the convolutions before them."""
+        for (conv_name, norm_name), listener in self.listeners.items():
+            conv = self.block.get_submodule(conv_name)
+            assert isinstance(conv, nn.Conv2d)
+            listener.fold_into(conv)
+            self.block.set_submodule(norm_name, nn.Identity())
+
     def observe(self, x_BCHW: Tensor) -> None:
         """Pass a batch to all listeners below."""
         for child in self.children.values():
@@ -109,34 +115,30 @@ class _Node:
 
 
 class _Listener(nn.Module):
-    """Stands for a batch norm while its statistics are taken: normalises each batch by its own, and adds them up."""
+    """Stands for a batch norm while its statistics are taken: normalises each batch by its own, and keeps them."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         self.norm = norm
-        self.mean_sum, self.variance_sum = (torch.zeros_like(norm.weight) for _ in range(2))
-        self.num_images = 0
+        self.statistics: list[tuple[int, Tensor, Tensor]] = []
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         # It gives mean and biased variance in one pass; torch.var_mean takes forty times as long in channels_last.
         mean, variance = torch.batch_norm_update_stats(x_BCHW, None, None, 0.0)
-        self.mean_sum.add_(mean, alpha=len(x_BCHW))
-        self.variance_sum.add_(variance, alpha=len(x_BCHW))
-        self.num_images += len(x_BCHW)
-        scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
-        shift = self.norm.bias - mean * scale
+        self.statistics.append((len(x_BCHW), mean, variance))
+        scale, shift = self._line(mean, variance)
         return torch.addcmul(shift[:, None, None], x_BCHW, scale[:, None, None], out=x_BCHW)
 
-    def settled(self) -> nn.BatchNorm2d:
-        """Return the batch norm with the statistics of what came."""
-        self.norm.running_mean.copy_(self.mean_sum / self.num_images)  # type: ignore[union-attr]
-        self.norm.running_var.copy_(self.variance_sum / self.num_images)  # type: ignore[union-attr]
-        return self.norm
+    def fold_into(self, conv: nn.Conv2d) -> None:
+        """Let `conv`, in place, do what it and the batch norm with the statistics of all batches do."""
+        num_images = sum(num for num, _, _ in self.statistics)
+        mean = torch.stack([num * mean for num, mean, _ in self.statistics]).sum(0) / num_images
+        variance = torch.stack([num * variance for num, _, variance in self.statistics]).sum(0) / num_images
+        scale, shift = self._line(mean, variance)
+        conv.weight.mul_(scale[:, None, None, None])
+        conv.bias = nn.Parameter(shift if conv.bias is None else torch.addcmul(shift, conv.bias, scale))
 
-
-def _fold(block: nn.Module, conv_name: str, norm_name: str, norm: nn.BatchNorm2d) -> None:
-    """Fold `norm` into the convolution before it, and let what passes through its place be as it is."""
-    conv = block.get_submodule(conv_name)
-    assert isinstance(conv, nn.Conv2d)
-    block.set_submodule(conv_name, channels_last(fuse_conv_bn_eval(conv, norm)))
-    block.set_submodule(norm_name, nn.Identity())
+    def _line(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scale and shift of the batch norm with these statistics."""
+        scale = (variance + self.norm.eps).rsqrt_().mul_(self.norm.weight)
+        return scale, torch.addcmul(self.norm.bias, mean, scale, value=-1)
