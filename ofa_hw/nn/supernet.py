@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from ofa_hw.nn.elastic import (
 from ofa_hw.nn.elastic_bottleneck import ElasticBottleneck
 from ofa_hw.nn.elastic_mbconv import ElasticInvertedResidual
 from ofa_hw.nn.layers import init_weights
-from ofa_hw.nn.published import classifier_names, from_published
+from ofa_hw.nn.published import classifier_names, from_published, read_published
 from ofa_hw.space import ArchConfig, SearchSpace
 
 _ELASTIC = {
@@ -123,15 +124,19 @@ class Supernet(nn.Module):
         """Return the modules of the stages, each with its largest form."""
         return list(self.chain(self.space.largest))[len(self.before) : -len(self.after)]
 
-    def load_published(self, state: Mapping[str, Any]) -> None:
+    def load_published(self, state: Mapping[str, Any] | str | Path) -> None:
         """Take the weights of a once-for-all checkpoint of the same space, by its published key names.
 
-        `state` is the state dict, or the dict of a published file that holds it below `state_dict`.
+        `state` is the state dict, or the dict of a published file that holds it below `state_dict`, or the path of a
+        file of either, written by torch or as safetensors.
 
         Raises:
             InvalidInputError: naming the keys that are missing or left over, or a shape that differs; or telling that
-                the numbers of classes do.
+                the numbers of classes do, or that the file is damaged.
+            OSError: the file cannot be read.
         """
+        if isinstance(state, str | Path):
+            state = read_published(state)
         ours = from_published(self.space, state)
         expected = self.state_dict()
         missing, extra = sorted(expected.keys() - ours.keys()), sorted(ours.keys() - expected.keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet, recalibrate_batch_norm
@@ -96,6 +98,53 @@ def test_foreign_checkpoint_is_refused_with_its_keys(oracle_weights: dict[str, t
     other_width = Supernet(get_space("ofa-mobilenetv3-w1.2"))
     with pytest.raises(InvalidInputError, match="of another shape"):
         other_width.load_published(oracle_weights)
+
+
+def test_resnet_weights_load_from_either_kind_of_file_and_are_refused_by_what_is_wrong(tmp_path: Path) -> None:
+    space = dataclasses.replace(
+        get_space("ofa-resnet50"), num_classes=5, width_mult=0.125
+    )  # as many keys, fewer weights
+    net = Supernet(space, generator=torch.Generator().manual_seed(0))
+    state = published_resnet_names(net.state_dict())
+    assert len(state) == 368
+    save_file(state, tmp_path / "weights.safetensors")
+    torch.save({"state_dict": state}, tmp_path / "weights.pth")
+    for name in ("weights.safetensors", "weights.pth"):
+        again = Supernet(space, generator=torch.Generator().manual_seed(1))
+        again.load_published(tmp_path / name)
+        assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in net.state_dict().items())
+    with pytest.raises(InvalidInputError, match="the checkpoint has 5 classes, 'ofa-resnet50' has 1000"):
+        Supernet(dataclasses.replace(space, num_classes=1000)).load_published(state)
+    with pytest.raises(
+        InvalidInputError, match=r"must hold the weights of 'fashion'; keys: \d+ missing .*, \d+ unknown"
+    ):
+        Supernet(get_space("fashion")).load_published(state)
+    gone = state.pop("blocks.3.conv2.bn.bn.running_var")
+    with pytest.raises(InvalidInputError, match=r"1 missing \(the first is stages\.2\.3\.bn2\.running_var\)"):
+        net.load_published(state)
+    with pytest.raises(InvalidInputError, match=r"1 missing .*, 1 unknown \(the first is blocks\.18\.conv2"):
+        net.load_published({**state, "blocks.18.conv2.bn.bn.running_var": gone})
+
+
+def published_resnet_names(ours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights by the names of once-for-all's OFAResNets, which wraps its elastic layers."""
+    starts = {(0, 0): "input_stem.0", (0, 1): "input_stem.1.conv", (1, 0): "input_stem.2"}
+    starts |= {
+        (2 + unit, rank): f"blocks.{first + rank}"
+        for unit, (first, num) in enumerate([(0, 4), (4, 4), (8, 6), (14, 4)])
+        for rank in range(num)
+    }
+    layers = {"conv": "conv.conv", "bn": "bn.bn", "conv_shortcut": "downsample.conv.conv"}
+    layers |= {"bn_shortcut": "downsample.bn.bn"}
+    layers |= {f"{kind}{number}": f"conv{number}.{kind}.{kind}" for kind in ("conv", "bn") for number in (1, 2, 3)}
+    named = {}
+    for key, tensor in ours.items():
+        if key.startswith("after.0."):
+            named[key.replace("after.0.linear", "classifier.linear.linear")] = tensor
+            continue
+        _, stage, rank, layer, name = key.split(".")
+        named[f"{starts[int(stage), int(rank)]}.{layers[layer]}.{name}"] = tensor
+    return named
 
 
 def test_proxyless_supernet_has_the_published_size() -> None:
