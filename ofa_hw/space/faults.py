@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def find_faults(space: SearchSpace) -> list[str]:
     """Return in words what of `space` cannot be built; nothing where all can."""
     faults = [*_faults_of_choices(space), *_faults_of_widths(space)]
+    if not isinstance(space.name, str) or not space.name:
+        faults.append(f"name must be a text, came {space.name!r}")
     for index, stage in enumerate(space.stages):
         faults += [f"stage {index}: {fault}" for fault in _faults_of_stage(space, stage)]
     if not space.stages:
@@ -50,16 +52,22 @@ _NUMBERS = {int: "whole numbers", int | float: "numbers"}
 
 def _rises(values: Any, kinds: Any) -> bool:
     """Whether `values` are a tuple of one or more positive numbers of `kinds`, from small to large."""
-    if not isinstance(values, tuple) or not values or not all(isinstance(v, kinds) and v > 0 for v in values):
+    if not isinstance(values, tuple) or not values:
+        return False
+    if not all(isinstance(v, kinds) and not isinstance(v, bool) and 0 < v < math.inf for v in values):
         return False
     return list(values) == sorted(set(values))
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _faults_of_widths(space: SearchSpace) -> list[str]:
     faults = []
     least = {"in_channels": 1, "num_classes": 1, "stem_channels": 0, "first_channels": 0}
     for field, lowest in {**least, "head_channels": 0, "head_expand_channels": 0}.items():
-        if not isinstance(getattr(space, field), int) or getattr(space, field) < lowest:
+        if not _is_whole(getattr(space, field), lowest):
             faults.append(f"{field} must be a whole number from {lowest}, came {getattr(space, field)}")
     for outer, inner in (("stem_channels", "first_channels"), ("head_channels", "head_expand_channels")):
         if getattr(space, outer) == 0 and getattr(space, inner) != 0:
@@ -67,10 +75,10 @@ def _faults_of_widths(space: SearchSpace) -> list[str]:
     for field in ("stem_activation", "first_activation", "head_activation"):
         if getattr(space, field) not in ACTIVATIONS:
             faults.append(f"{field} must be one of {', '.join(ACTIVATIONS)}, came {getattr(space, field)!r}")
-    if space.stem_stride not in (1, 2):
+    if not _is_whole(space.stem_stride, 1) or space.stem_stride > 2:
         faults.append(f"stem_stride must be 1 or 2, came {space.stem_stride}")
     for field in ("width_mult", "bn_eps", "bn_momentum"):
-        if not isinstance(getattr(space, field), int | float) or not getattr(space, field) > 0:
+        if not _rises((getattr(space, field),), int | float):
             faults.append(f"{field} must be above 0, came {getattr(space, field)}")
     return faults
 
@@ -79,10 +87,12 @@ def _faults_of_stage(space: SearchSpace, stage: StageSpec) -> list[str]:
     faults = []
     if stage.activation not in ACTIVATIONS:
         faults.append(f"activation must be one of {', '.join(ACTIVATIONS)}, came {stage.activation!r}")
-    if stage.stride not in (1, 2):
+    if not _is_whole(stage.stride, 1) or stage.stride > 2:
         faults.append(f"stride must be 1 or 2, came {stage.stride}")
-    if not isinstance(stage.out_channels, int) or stage.out_channels < 1:
-        faults.append(f"out_channels must be 1 or more, came {stage.out_channels}")
+    if not _is_whole(stage.out_channels, 1):
+        faults.append(f"out_channels must be a whole number from 1, came {stage.out_channels}")
+    if not isinstance(stage.use_se, bool):
+        faults.append(f"use_se must be true or false, came {stage.use_se!r}")
     for field in ("depths", "kernel_sizes", "expand_ratios"):
         if getattr(stage, field) is not None:
             faults += _faults_of_field(field, getattr(stage, field))
