@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def find_faults(space: SearchSpace) -> list[str]:
     """Return in words what of `space` cannot be built; nothing where all can."""
     faults = [*_faults_of_choices(space), *_faults_of_widths(space)]
-    if not isinstance(space.name, str) or not space.name:
+    name: Any = space.name
+    if not isinstance(name, str) or not name:
         faults.append(f"name must be a text, came {space.name!r}")
     for index, stage in enumerate(space.stages):
         faults += [f"stage {index}: {fault}" for fault in _faults_of_stage(space, stage)]
@@ -91,7 +92,8 @@ def _faults_of_stage(space: SearchSpace, stage: StageSpec) -> list[str]:
         faults.append(f"stride must be 1 or 2, came {stage.stride}")
     if not _is_whole(stage.out_channels, 1):
         faults.append(f"out_channels must be a whole number from 1, came {stage.out_channels}")
-    if not isinstance(stage.use_se, bool):
+    use_se: Any = stage.use_se
+    if not isinstance(use_se, bool):
         faults.append(f"use_se must be true or false, came {stage.use_se!r}")
     for field in ("depths", "kernel_sizes", "expand_ratios"):
         if getattr(stage, field) is not None:
