@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ofa_hw.errors import RunError
@@ -38,6 +40,7 @@ def sample_run(
     run: RunFolder,
     num: int,
     *,
+    archs: Sequence[ArchConfig] | None = None,
     seed: int = 0,
     num_workers: int = 2,
     ranks: Ranks = ALONE,
@@ -45,7 +48,7 @@ def sample_run(
 ) -> list[EvaluatedArch]:
     """Evaluate `num` subnets of `run` on its validation images; those already in its journal count and are kept.
 
-    The processes `ranks` share the work; the first writes, and all return the same.
+    They are drawn at random, or are the first of `archs` that the journal does not have. The processes `ranks` share the work; the first writes, and all return the same.
 
     Raises:
         RunError: the supernet is not trained, or the journal is of other weights.
@@ -65,7 +68,10 @@ def sample_run(
         checkpoint=checkpoint,
     )
     known = {sample.arch for sample in done}
-    wanted = draw_distinct(space, num, seed)
+    if archs is None:
+        wanted = draw_distinct(space, num, seed)
+    else:
+        wanted = [arch for arch in archs if arch not in known][: max(0, num - len(known))]
     num_in_all = len(known.union(wanted))
     # Each round is sorted whole, whatever of it is done, so that a broken call leaves the rows of an unbroken one.
     for first in range(0, len(wanted), SORTED_TOGETHER):

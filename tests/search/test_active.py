@@ -1,0 +1,34 @@
+"""What to evaluate next."""
+
+import numpy as np
+
+from ofa_hw.search import GeneLayout
+from ofa_hw.search.active import uncertain_archs
+from ofa_hw.search.operators import neighbours
+from tests.search import example
+
+SPACE = example.SPACE
+
+
+def test_the_next_subnets_are_new_near_the_front_and_uncertain():
+    predictor = example.predictor("mlp")
+    front = SPACE.sample(8, np.random.default_rng(2))
+    known = front[:4]
+    archs = uncertain_archs(predictor, front, 30, known=known)
+    assert len(set(archs)) == 30
+    assert not set(archs) & set(known)
+    genes = SPACE.encode(front)
+    around = neighbours(GeneLayout.of_space(SPACE), genes)
+    near = {row.tobytes() for row in np.concatenate([genes, around])}
+    assert all(row.tobytes() in near for row in SPACE.encode(archs))
+    _, chosen = predictor.predict(SPACE.encode(archs))
+    _, rest = predictor.predict(around)
+    assert chosen.mean() > rest.mean()
+    assert archs[:5] == uncertain_archs(predictor, front, 5, known=known)
+
+
+def test_where_nothing_is_left_nothing_is_chosen():
+    predictor = example.predictor()
+    front = [SPACE.smallest]
+    around = SPACE.decode(neighbours(GeneLayout.of_space(SPACE), SPACE.encode(front)))
+    assert uncertain_archs(predictor, front, 5, known=[*front, *around]) == []
