@@ -48,7 +48,8 @@ def sample_run(
 ) -> list[EvaluatedArch]:
     """Evaluate `num` subnets of `run` on its validation images; those already in its journal count and are kept.
 
-    They are drawn at random, or are the first of `archs` that the journal does not have. The processes `ranks` share the work; the first writes, and all return the same.
+    They are drawn at random, or are the first of `archs` that the journal does not have. The processes `ranks` share
+    the work; the first writes, and all return the same.
 
     Raises:
         RunError: the supernet is not trained, or the journal is of other weights.

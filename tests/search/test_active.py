@@ -11,7 +11,7 @@ SPACE = example.SPACE
 
 
 def test_the_next_subnets_are_new_near_the_front_and_uncertain():
-    predictor = example.predictor("mlp")
+    predictor = example.predictor("gbdt")
     front = SPACE.sample(8, np.random.default_rng(2))
     known = front[:4]
     archs = uncertain_archs(predictor, front, 30, known=known)
