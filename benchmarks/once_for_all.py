@@ -46,12 +46,13 @@ _NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _OF_MOBILENETS = {"ks_list": [3, 5, 7], "expand_ratio_list": [3, 4, 6], "depth_list": [2, 3, 4]}
 
+
 def make_peer(space_name: str = "ofa-mobilenetv3-w1.0") -> nn.Module:
     """Return once-for-all's supernet of a space, its weights random."""
     name, choices = _NETWORKS[space_name]
     if name != "OFAResNets":
         choices = _OF_MOBILENETS | choices
-    net: nn.Module = getattr(_import("ofa.imagenet_classification.elastic_nn.networks"), name)(
+    net: nn.Module = getattr(import_peer("ofa.imagenet_classification.elastic_nn.networks"), name)(
         **choices, dropout_rate=0
     )
     return net
@@ -59,11 +60,11 @@ def make_peer(space_name: str = "ofa-mobilenetv3-w1.0") -> nn.Module:
 
 def recalibrate(net: nn.Module, batches: list[Tensor]) -> None:
     """Take the statistics of the peer's active subnet anew, by the peer's way."""
-    utils = _import("ofa.imagenet_classification.elastic_nn.utils")
+    utils = import_peer("ofa.imagenet_classification.elastic_nn.utils")
     utils.set_running_statistics(net, [(x_BCHW, None) for x_BCHW in batches])
 
 
-def _import(name: str) -> Any:
+def import_peer(name: str) -> Any:
     """Return a module of `ofa`; the stand-ins are gone when it is there."""
     if name in sys.modules:
         return sys.modules[name]
