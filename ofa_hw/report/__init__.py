@@ -1,6 +1,7 @@
 """Pictures and pages from the files of a run."""
 
-from ofa_hw.report.figures import Figure, figures_of, note_figure
+from ofa_hw.bench import Figure
+from ofa_hw.report.figures import figures_of, note_figure
 from ofa_hw.report.results import RunResults, read_results
 from ofa_hw.report.write import ReportFiles, write_report
 

@@ -6,22 +6,11 @@ import dataclasses
 import math
 from pathlib import Path
 
+from ofa_hw.bench import Figure
 from ofa_hw.errors import RunError
 from ofa_hw.files import append_jsonl, read_jsonl
 from ofa_hw.report.results import RunResults
 from ofa_hw.run import RunFolder
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One number of a run; `name` stays the same from run to run, `num` says of how many networks it was made."""
-
-    name: str
-    title: str
-    value: float
-    unit: str
-    smaller_is_better: bool
-    num: int = 1
 
 
 def note_figure(run: RunFolder, figure: Figure) -> None:
@@ -39,8 +28,6 @@ def noted_figures(path: Path) -> list[Figure]:
     for number, row in enumerate(read_jsonl(_noted_path(path)), start=1):
         try:
             figure = Figure(**row)
-            if not math.isfinite(figure.value):
-                raise ValueError(f"{figure.value} is not finite")
         except (TypeError, ValueError) as error:
             raise RunError(
                 f"{_noted_path(path)}, line {number}: must be a figure ({error}); remove the line"
@@ -103,7 +90,6 @@ def _predictor_figures(results: RunResults) -> list[Figure]:
         return []
     told, num = results.predictor["figures"], int(results.predictor["figures"]["num_samples"])
     score = results.predictor.get("score", "score")
-    common = {"num": num}
     return [
         Figure(
             name="predictor_kendall_tau",
@@ -111,7 +97,7 @@ def _predictor_figures(results: RunResults) -> list[Figure]:
             value=told["kendall_tau"],
             unit="tau",
             smaller_is_better=False,
-            **common,
+            num=num,
         ),
         Figure(
             name="predictor_top1_rmse",
@@ -119,7 +105,7 @@ def _predictor_figures(results: RunResults) -> list[Figure]:
             value=told["top1_rmse"],
             unit="fraction",
             smaller_is_better=True,
-            **common,
+            num=num,
         ),
     ]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ofa_hw import markdown
+from ofa_hw.bench import Figure
 from ofa_hw.markdown import escaped
 from ofa_hw.report.document import Section, Table
-from ofa_hw.report.figures import Figure, figures_of
+from ofa_hw.report.figures import figures_of
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import milliseconds, percent, seconds
 from ofa_hw.report.sections import sections_of

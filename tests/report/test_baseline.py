@@ -50,8 +50,8 @@ def test_a_figure_that_one_of_them_lacks_is_told_as_missing(synthetic_results, t
 @pytest.mark.parametrize(
     ("change", "differs"),
     [
-        ({"schema_version": 2}, "schema ofa-hw-benchmark 2"),
-        ({"schema": "other"}, "schema other 1"),
+        ({"schema_version": 1}, "it is of ofa-hw-benchmark 1"),
+        ({"schema": "other"}, "it is of other 2"),
         ({"space": "mine"}, r"space \(mine, not fashion\)"),
         ({"conditions": {"device": "pixel", "runtime": "onnx"}}, None),
     ],
@@ -60,7 +60,7 @@ def test_a_baseline_that_cannot_be_compared_is_refused_with_what_differs(
     synthetic_results, told, tmp_path, change, differs
 ):
     if "conditions" in change:
-        change = {"conditions": told["conditions"] | change["conditions"]}
+        change = {"conditions": [told["conditions"][0] | change["conditions"]]}
         differs = r"device \(pixel, not example\), runtime \(onnx, not tflite\)"
     with pytest.raises(RunError, match=differs):
         read_baseline(write(tmp_path / "base.json", told | change), synthetic_results)

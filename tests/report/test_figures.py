@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ofa_hw.bench import Figure
 from ofa_hw.errors import RunError
-from ofa_hw.report.figures import Figure, figures_of, note_figure, noted_figures, wilson_interval
+from ofa_hw.report.figures import figures_of, note_figure, noted_figures, wilson_interval
 from ofa_hw.report.rounding import count, milliseconds, percent, points, relative, seconds
 from ofa_hw.run import RunFolder
 
