@@ -138,8 +138,9 @@ class Supernet(nn.Module):
         if isinstance(state, str | Path):
             state = read_published(state)
         ours = from_published(self.space, state)
+        theirs = dict(zip(ours, state.get("state_dict", state), strict=True))
         expected = self.state_dict()
-        missing, extra = sorted(expected.keys() - ours.keys()), sorted(ours.keys() - expected.keys())
+        missing, extra = expected.keys() - ours.keys(), [theirs[key] for key in ours.keys() - expected.keys()]
         shapes = [key for key in expected.keys() & ours.keys() if expected[key].shape != ours[key].shape]
         if set(shapes) == set(classifier_names(self.space)) and not missing and not extra:
             num_classes = len(ours[shapes[0]])
