@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from ofa_hw import __version__
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import write_text
+from ofa_hw.files import append_jsonl, read_jsonl, write_text
 from ofa_hw.space import SearchSpace, get_space
 
 RUNS_FOLDER = Path("runs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command line that ended well on a run, the version of ofa-hw, and when it ended (UTC, ISO 8601)."""
+
+    command: str
+    tool_version: str
+    ended_at: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +86,27 @@ class RunFolder:
         if not path.exists():
             raise RunError(f"{path} is missing; make it with `{command} --run {self.path}`")
         return path
+
+    def note_command(self, command: str) -> None:
+        """Append a command line that has ended well to the journal of the run."""
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        append_jsonl(self.commands_path, {"command": command, "tool_version": __version__, "ended_at": now})
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The commands that ended well on this run, the first first; RunError names a damaged line."""
+        commands = []
+        for number, row in enumerate(read_jsonl(self.commands_path), start=1):
+            try:
+                commands.append(Command(**{name: str(value) for name, value in row.items()}))
+            except TypeError as error:
+                raise RunError(f"{self.commands_path}, line {number}: must be a command ({error})") from error
+        return tuple(commands)
+
+    @property
+    def commands_path(self) -> Path:
+        """The journal of the commands that were run on this folder."""
+        return self.path / "commands.jsonl"
 
     @property
     def config_path(self) -> Path:

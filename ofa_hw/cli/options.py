@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -16,12 +19,33 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def run_option(function: F) -> F:
-    """Add `--run`, handed over as `run`: a Path, or None for the last run that was made."""
+    """Add `--run`, handed over as `run`: a Path, or None for the last run that was made.
+
+    A command that ends well is noted in the run, from where the report tells what made its files.
+    """
+
+    @functools.wraps(function)
+    def noted(*, run: Path | None, **options: Any) -> Any:
+        result = function(run=run, **options)
+        _note_command(run)
+        return result
+
     return click.option(
         "--run",
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder of the run.  [default: the last run below runs/]",
-    )(function)
+    )(cast("F", noted))
+
+
+def _note_command(run: Path | None) -> None:
+    from ofa_hw.errors import OfaHwError
+    from ofa_hw.run import RunFolder
+
+    context = click.get_current_context(silent=True)
+    words = context.find_root().meta.get("ofa_hw.words") if context else None
+    if words:
+        with contextlib.suppress(OfaHwError, OSError):  # what the command made is there, whatever becomes of the note
+            RunFolder.open(run).note_command(f"ofa-hw {shlex.join(words)}")
 
 
 def json_option(function: F) -> F:

@@ -8,13 +8,19 @@ from typing import Any
 import click
 
 from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
-from ofa_hw.cli.options import json_option, run_option
+from ofa_hw.cli.options import json_option
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@run_option
+@click.option(
+    "--run",
+    "runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    multiple=True,
+    help="Folder of the run; given again, further runs to show beside it.  [default: the last run below runs/]",
+)
 @click.option("--html", type=_FILE, help="The page.  [default: report.html in the run]")
 @click.option("--png", type=_FILE, help="The picture.  [default: report.png in the run]")
 @click.option("--markdown", type=_FILE, help="The tables.  [default: summary.md in the run]")
@@ -24,11 +30,19 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for each figure as SVG and PNG.  [default: none]",
 )
-@click.option("--lut", type=_FILE, help="The table that was searched with.  [default: the one in lut/ of the run]")
+@click.option(
+    "--lut",
+    "luts",
+    type=_FILE,
+    multiple=True,
+    help="The table that was searched with; given again, further devices.  [default: the one in lut/ of the run]",
+)
 @click.option("--baseline", type=_FILE, help="An earlier benchmark.json to compare with.  [default: none]")
 @json_option
-def command(run: Path | None, lut: Path | None, baseline: Path | None, as_json: bool, **files: Path | None) -> None:
-    """Make the report of a run from whatever it holds by now.
+def command(
+    runs: tuple[Path, ...], luts: tuple[Path, ...], baseline: Path | None, as_json: bool, **files: Path | None
+) -> None:
+    """Make the report of a run, or of several, from whatever they hold by now.
 
     The page opens from disk and fetches nothing. Parts whose files are missing are left out, and the command that
     makes each is named.
@@ -36,7 +50,7 @@ def command(run: Path | None, lut: Path | None, baseline: Path | None, as_json: 
     \b
     Example:
       ofa-hw report --run runs/demo
-      ofa-hw report --run runs/mine --lut lut/host.csv --html report.html
+      ofa-hw report --run runs/mine --lut lut/host.csv --lut lut/pixel.csv --html report.html
     """
     from ofa_hw.report import ReportFiles, write_report
     from ofa_hw.report.benchmark import benchmark_of
@@ -44,10 +58,18 @@ def command(run: Path | None, lut: Path | None, baseline: Path | None, as_json: 
     from ofa_hw.report.markdown import told_value
     from ofa_hw.run import RunFolder
 
-    folder = RunFolder.open(run)
+    folder = RunFolder.open(runs[0] if runs else None)
     written = ReportFiles.of(folder, **files)
     with show_progress() as progress:
-        results = write_report(folder, written, lut=lut, baseline=baseline, progress=progress)
+        results = write_report(
+            folder,
+            written,
+            lut=luts[0] if luts else None,
+            other_luts=luts[1:],
+            others=[RunFolder.open(other) for other in runs[1:]],
+            baseline=baseline,
+            progress=progress,
+        )
     for part in results.missing:
         remark(f"No {part.what} yet: {part.command}")
     if as_json:

@@ -22,10 +22,10 @@ class Column:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """Cells as they are printed; where the row is a network, its architecture and its place in the trade-off."""
+    """Cells as they are printed; where the row is a network, the key of its card and its place in the trade-off."""
 
     cells: tuple[str, ...]
-    arch_id: str | None = None
+    network: str | None = None
     latency_ms: float | None = None
     top1: float | None = None
 

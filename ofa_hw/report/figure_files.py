@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ofa_hw.files import write_bytes, write_text
@@ -12,13 +13,13 @@ from ofa_hw.report.theme import LIGHT, chart_config, with_colors
 WIDTH = 720
 
 
-def write_figures(results: RunResults, folder: Path) -> list[Path]:
-    """Write every figure that the run has to `folder`, as NAME.svg and NAME.png; return the files."""
+def write_figures(runs: Sequence[RunResults], folder: Path) -> list[Path]:
+    """Write every figure that the runs have to `folder`, as NAME.svg and NAME.png; return the files."""
     import vl_convert
 
     written = []
     config = chart_config() | {"background": LIGHT["page"], "padding": 16}
-    for section in sections_of(results):
+    for section in sections_of(runs):
         for figure in section.figures:
             chart = figure.chart(width=WIDTH, legend=True).properties(title=figure.title or section.title)
             specification = with_colors(chart.to_dict() | {"config": config}, LIGHT)

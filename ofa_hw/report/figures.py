@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 
 from ofa_hw.bench import Figure
@@ -38,13 +37,6 @@ def noted_figures(path: Path) -> list[Figure]:
 
 def _noted_path(path: Path) -> Path:
     return path / "figures.jsonl"
-
-
-def wilson_interval(fraction: float, num: int, *, z: float = 1.96) -> tuple[float, float]:
-    """Return the ends of the 95 % interval of a share that was found among `num` images (Wilson, 1927)."""
-    middle = (fraction + z**2 / (2 * num)) / (1 + z**2 / num)
-    half = z / (1 + z**2 / num) * math.sqrt(fraction * (1 - fraction) / num + z**2 / (4 * num**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def figures_of(results: RunResults) -> list[Figure]:

@@ -15,23 +15,29 @@ from ofa_hw.report.sections import sections_of
 from ofa_hw.report.summary import lead_of, provenance_of
 
 
-def report_markdown(results: RunResults, comparison: Section | None = None) -> str:
-    """Return the tables of the run, a `comparison` first; what comes from names and files is escaped."""
-    parts = [f"# {escaped(results.name)}", *map(escaped, lead_of(results))]
-    figures = figures_of(results)
-    if figures:
-        parts += ["## Figures", _figures_table(figures)]
-    for section in [*([comparison] if comparison else []), *sections_of(results)]:
+def report_markdown(runs: Sequence[RunResults], comparison: Section | None = None) -> str:
+    """Return the tables of the runs, a `comparison` first; what comes from names and files is escaped."""
+    parts = [f"# {escaped(', '.join(results.name for results in runs))}", *map(escaped, lead_of(runs[0]))]
+    for results in runs:
+        figures = figures_of(results)
+        if figures:
+            title = "## Figures" if len(runs) == 1 else f"## Figures of {escaped(results.name)}"
+            parts += [title, _figures_table(figures)]
+    for section in [*([comparison] if comparison else []), *sections_of(runs)]:
         tables = [table for table in section.tables if not table.is_long]
         if tables:
-            parts += [f"## {section.title}", escaped(section.about)]
+            parts += [f"## {escaped(section.title)}", escaped(section.about)]
         for table in tables:
             parts += [f"### {escaped(table.title)}", _table(table)]
-    if results.missing:
-        parts += ["## Still to be made"]
-        parts += ["\n".join(f"- No {part.what} yet: `{part.command}`" for part in results.missing)]
-    facts = [(escaped(name), escaped(value)) for name, value in provenance_of(results)]
-    parts += ["## Where this comes from", markdown.table(("what", "value"), (False, False), facts)]
+    missing = [part for results in runs for part in results.missing]
+    if missing:
+        parts += ["## Still to be made", "\n".join(f"- No {part.what} yet: `{part.command}`" for part in missing)]
+    parts += ["## Where this comes from"]
+    for results in runs:
+        facts = [(escaped(name), escaped(value)) for name, value in provenance_of(results)]
+        parts += [markdown.table(("what", "value"), (False, False), facts)]
+        if results.commands:
+            parts += ["\n".join(f"1. {escaped(entry.command)} ({entry.ended_at})" for entry in results.commands)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ofa_hw.blocks import num_macs, num_params
+from ofa_hw.report.fronts import device_fronts, network_key, with_top1_interval
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import milliseconds
 from ofa_hw.space import ArchConfig, SearchSpace
@@ -14,36 +17,56 @@ from ofa_hw.space import ArchConfig, SearchSpace
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkCard:
-    """One network: what is known of it by name, and its place on the front from 1, None where it is not on it."""
+    """One network: what is known of it by name, its stages' channels, and the command that writes it out."""
 
     title: str
     arch: ArchConfig
+    channels: tuple[int, ...]
     facts: dict[str, str]
-    pick: int | None
+    command: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain values for the page."""
         facts = [[name, value] for name, value in self.facts.items()]
-        return {"title": self.title, "arch": self.arch.to_dict(), "facts": facts, "pick": self.pick}
+        told = {"title": self.title, "arch": self.arch.to_dict(), "channels": self.channels, "facts": facts}
+        return told | {"command": self.command}
 
 
-def network_cards(results: RunResults) -> dict[str, NetworkCard]:
-    """Return a card by arch_id for every network of the run: sampled, on the front, or verified."""
+def network_cards(runs: Sequence[RunResults]) -> dict[str, NetworkCard]:
+    """Return a card for every network of the runs, sampled, on a front or verified, by the key of `network_key`."""
+    cards: dict[str, NetworkCard] = {}
+    for index, results in enumerate(runs):
+        for arch_id, card in _cards_of(results).items():
+            cards[network_key(runs, index, arch_id)] = card
+    for front in device_fronts(runs):
+        for net in front.verified.to_dict("records"):
+            card = cards[net["network"]]
+            cards[net["network"]] = dataclasses.replace(card, title=f"Network {net['number']}, verified")
+    return cards
+
+
+def _cards_of(results: RunResults) -> dict[str, NetworkCard]:
     cards: dict[str, NetworkCard] = {}
     for net in results.samples.to_dict("records"):
         facts = {"top-1, validation images, %": f"{100 * net['top1']:.1f}"}
-        _add(cards, results.space, net["arch"], f"Subnet {net['arch_id']}", facts)
+        _add(cards, results, net, f"Subnet {net['arch_id']}", facts)
     for pick, net in enumerate(results.front.to_dict("records"), start=1):
         top1 = _with_interval(net, "predicted_top1", lambda value: f"{100 * value:.1f}")
         latency = _with_interval(net, "predicted_latency_ms", milliseconds)
         facts = {"top-1, predicted, %": top1, "latency, predicted, ms": latency}
-        _add(cards, results.space, net["arch"], f"Network {net['arch_id']}", facts, pick=pick)
-    for number, net in enumerate(results.verified.to_dict("records"), start=1):
+        _add(cards, results, net, f"Network {net['arch_id']}", facts, pick=pick)
+    for device, front in results.device_fronts.items():
+        for net in front.to_dict("records"):
+            latency = _with_interval(net, "predicted_latency_ms", milliseconds)
+            _add(cards, results, net, f"Network {net['arch_id']}", {f"latency on {device}, predicted, ms": latency})
+    for net in with_top1_interval(results.verified).to_dict("records"):
+        low, high = 100 * net["test_top1_low"], 100 * net["test_top1_high"]
+        fast, slow = (milliseconds(net[f"measured_latency_{end}_ms"]) for end in ("low", "high"))
         facts = {
-            "top-1, test images, %": f"{100 * net['test_top1']:.1f}",
-            "latency, measured, ms": milliseconds(net["measured_latency_ms"]),
+            "top-1, test images, %": f"{100 * net['test_top1']:.1f} ({low:.1f}–{high:.1f})",
+            "latency, measured, ms": f"{milliseconds(net['measured_latency_ms'])} ({fast}–{slow})",
         }
-        _add(cards, results.space, net["arch"], f"Network {number}, verified", facts)
+        _add(cards, results, net, "", facts)
     return cards
 
 
@@ -57,23 +80,40 @@ def _with_interval(net: Mapping[Any, Any], column: str, told: Callable[[float], 
 
 def _add(
     cards: dict[str, NetworkCard],
-    space: SearchSpace,
-    arch_text: str,
+    results: RunResults,
+    net: Mapping[Any, Any],
     title: str,
     facts: dict[str, str],
     *,
     pick: int | None = None,
 ) -> None:
-    arch = ArchConfig.from_json(arch_text)
-    before = cards.get(arch.arch_id)
-    costs = {
-        "input": f"{arch.resolution} × {arch.resolution} px",
-        "MACs": f"{num_macs(space, arch):,}",
-        "parameters": f"{num_params(space, arch):,}",
-    }
-    cards[arch.arch_id] = NetworkCard(
-        title=title,
-        arch=arch,
-        facts=(before.facts if before else costs) | facts,
-        pick=pick or (before.pick if before else None),
-    )
+    """Add a card, or what is newly known to the card that is there."""
+    space, arch_id = results.space, str(net["arch_id"])
+    if arch_id in cards:
+        card = cards[arch_id]
+        arch = card.arch
+    else:
+        arch = ArchConfig.from_json(net["arch"])
+        costs = {
+            "input": f"{arch.resolution} × {arch.resolution} px",
+            "MACs": f"{num_macs(space, arch):,}",
+            "parameters": f"{num_params(space, arch):,}",
+        }
+        channels = _channels(space, arch)
+        card = NetworkCard(
+            title=title, arch=arch, channels=channels, facts=costs, command=_export_command(results, arch, None)
+        )
+    command = _export_command(results, arch, pick) if pick else card.command
+    cards[arch_id] = dataclasses.replace(card, title=title, facts=card.facts | facts, command=command)
+
+
+def _channels(space: SearchSpace, arch: ArchConfig) -> tuple[int, ...]:
+    ratios = arch.width_ratios or (1.0,) * len(space.stages)
+    return tuple(space.width(stage.out_channels, ratio) for stage, ratio in zip(space.stages, ratios, strict=True))
+
+
+def _export_command(results: RunResults, arch: ArchConfig, pick: int | None) -> str:
+    export = f"ofa-hw export --run {shlex.quote(str(results.path))}"
+    if pick:
+        return f"{export} --pick {pick} --format tflite"
+    return f"echo '{json.dumps(arch.to_dict())}' > arch.json && {export} --arch arch.json --format tflite"

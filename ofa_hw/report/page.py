@@ -10,6 +10,7 @@ from typing import Any
 
 from ofa_hw import __version__
 from ofa_hw.report.document import Section
+from ofa_hw.report.fronts import network_key
 from ofa_hw.report.networks import NetworkCard, network_cards
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.sections import sections_of
@@ -17,35 +18,41 @@ from ofa_hw.report.summary import lead_of, provenance_of, tiles_of
 from ofa_hw.report.theme import DARK, FONT, LIGHT, chart_config, css_variables
 
 
-def report_html(results: RunResults, comparison: Section | None = None) -> str:
-    """Return the page, a `comparison` first; what comes from names and files stands in it as text, never as markup."""
+def report_html(runs: Sequence[RunResults], comparison: Section | None = None) -> str:
+    """Return the page, a `comparison` first; what comes from names and files stands in it as text, never as markup.
+
+    Of several runs the first gives the tiles; the trade-off holds all of them, and each has its own sections.
+    """
     import jinja2
     from markupsafe import Markup
 
-    sections = [*([comparison] if comparison else []), *sections_of(results)]
+    sections = [*([comparison] if comparison else []), *sections_of(runs)]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.from_string(_asset("page.html")).render(
-        title=results.name,
-        lead=lead_of(results),
-        tiles=tiles_of(results),
+        title=", ".join(results.name for results in runs),
+        lead=lead_of(runs[0]),
+        tiles=tiles_of(runs[0]),
         sections=sections,
-        missing=results.missing,
-        provenance=provenance_of(results),
+        missing=[part for results in runs for part in results.missing],
+        runs=[
+            {"name": results.name, "facts": provenance_of(results), "commands": results.commands} for results in runs
+        ],
         version=__version__,
         nbsp="\u00a0",
         zip=zip,
         style=Markup(_style()),
-        data=Markup(_json_in_page(_page_data(results, sections))),
+        data=Markup(_json_in_page(_page_data(runs, sections))),
         bundle=Markup(_chart_library()),
         script=Markup(_script_in_page(_asset("page.js"))),
     )
 
 
-def _page_data(results: RunResults, sections: Sequence[Section]) -> dict[str, Any]:
-    """Return what the page's script draws: specifications of the charts, and the networks by arch_id."""
-    space, cards = results.space, network_cards(results)
+def _page_data(runs: Sequence[RunResults], sections: Sequence[Section]) -> dict[str, Any]:
+    """Return what the page's script draws: specifications of the charts, and the networks by their keys."""
+    cards = network_cards(runs)
+    spaces = [results.space for results in runs]
     return {
         "config": chart_config(),
         "charts": {
@@ -53,22 +60,18 @@ def _page_data(results: RunResults, sections: Sequence[Section]) -> dict[str, An
             for section in sections
             for figure in section.figures
         },
-        "networks": {arch_id: card.to_dict() for arch_id, card in cards.items()},
-        "firstNetwork": _first_network(results, cards),
-        "space": {
-            "kernels": list(space.kernel_sizes),
-            "largestRatio": max(space.expand_ratios),
-            "channels": [space.width(stage.out_channels) for stage in space.stages],
-        },
-        "exportCommand": f"ofa-hw export --run {results.path}",
+        "networks": {key: card.to_dict() for key, card in cards.items()},
+        "firstNetwork": _first_network(runs, cards),
+        "kernels": sorted({kernel_size for space in spaces for kernel_size, _ in space.block_choices}),
+        "largestRatio": max(ratio for space in spaces for _, ratio in space.block_choices),
     }
 
 
-def _first_network(results: RunResults, cards: Mapping[str, NetworkCard]) -> str | None:
+def _first_network(runs: Sequence[RunResults], cards: Mapping[str, NetworkCard]) -> str | None:
     """Return the network that is shown before the reader chooses: the middle of the verified, else of the front."""
-    for table in (results.verified, results.front):
+    for table in (runs[0].verified, runs[0].front):
         if len(table):
-            return str(table["arch_id"].iloc[len(table) // 2])
+            return network_key(runs, 0, str(table["arch_id"].iloc[len(table) // 2]))
     return next(iter(cards), None)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ofa_hw.errors import RunError
 from ofa_hw.report import charts
+from ofa_hw.report.fronts import device_fronts
 from ofa_hw.report.results import RunResults
-from ofa_hw.report.sections.trade_off import with_top1_interval
 from ofa_hw.report.theme import LIGHT, chart_config, with_colors
 
 HALF_WIDTH = 500
@@ -16,28 +17,32 @@ AXIS_WIDTH = 55
 """What the labels of a vertical axis take, so that the upper chart ends where the lower ones do."""
 
 
-def report_png(results: RunResults, *, scale: float = 1.5) -> bytes:
-    """Return the picture as a PNG file; its parts are those for which the run has the files, at least one.
+def report_png(runs: Sequence[RunResults], *, scale: float = 1.5) -> bytes:
+    """Return the picture as a PNG file; its parts are those for which the runs have the files, at least one.
+
+    Of several runs the lower charts are those of the first.
 
     Raises:
         RunError: the run holds nothing yet that could be drawn.
     """
     import vl_convert
 
-    picture: bytes = vl_convert.vegalite_to_png(picture_specification(results), scale=scale)
+    picture: bytes = vl_convert.vegalite_to_png(picture_specification(runs), scale=scale)
     return picture
 
 
-def picture_specification(results: RunResults) -> dict[str, Any]:
+def picture_specification(runs: Sequence[RunResults]) -> dict[str, Any]:
     """Return the Vega-Lite specification of the picture, in the colours of the light theme."""
     import altair as alt
 
+    results = runs[0]
     rows: list[Any] = []
-    if len(results.front):
-        verified = with_top1_interval(results.verified)
+    fronts = [front for front in device_fronts(runs) if len(front.front)]
+    if fronts:
         width = 2 * HALF_WIDTH + GAP + AXIS_WIDTH
-        chart = charts.front_chart(results.samples, results.front, verified, width=width, height=430, legend=True)
-        rows.append(chart.properties(title=_title("Accuracy against latency", results.name)))
+        chart = charts.front_chart(fronts, width=width, height=430, legend=True)
+        names = ", ".join(run.name for run in runs)
+        rows.append(chart.properties(title=_title("Accuracy against latency", names)))
     lower: list[Any] = []
     if len(results.phases):
         chart = charts.phases_chart(results.phases, width=HALF_WIDTH, legend=True)

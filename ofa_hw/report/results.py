@@ -6,7 +6,8 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.files import read_jsonl
 from ofa_hw.lut import LatencyTable
 from ofa_hw.predictor.samples import read_samples
-from ofa_hw.run import RunFolder
+from ofa_hw.run import Command, RunFolder
 from ofa_hw.space import ArchConfig, SearchSpace
 
 if TYPE_CHECKING:
@@ -46,9 +47,13 @@ class RunResults:
     `front`       a network of the predicted front (FRONT_COLUMNS)
     `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS)
     `whole_nets`  a whole network beside the sum of its blocks (WHOLE_NET_COLUMNS)
+    `held_out`    a sample as predicted by models that did not see it (HELD_OUT_COLUMNS)
+    `learning`    what models of few and of more samples are worth on the others (LEARNING_COLUMNS)
 
-    `lut` is the latency table, None where none is known; `predictor` holds what predictor.json tells of the accuracy
-    predictor, nothing where there is none.
+    `device_fronts` are the fronts of a search for many devices, by the name of the device. `lut` is the latency table,
+    None where none is known, `other_tables` those of further devices to show; `predictor`
+    holds what predictor.json tells of the accuracy predictor, nothing where there is none; `max_latency_ms` is the
+    budget of the search, None where it had none; `commands` are those that were run on the folder, the first first.
     """
 
     name: str
@@ -59,9 +64,15 @@ class RunResults:
     losses: pd.DataFrame
     samples: pd.DataFrame
     front: pd.DataFrame
+    device_fronts: Mapping[str, pd.DataFrame]
     verified: pd.DataFrame
     whole_nets: pd.DataFrame
+    held_out: pd.DataFrame
+    learning: pd.DataFrame
     lut: LatencyTable | None
+    other_tables: tuple[LatencyTable, ...]
+    max_latency_ms: float | None
+    commands: tuple[Command, ...]
     predictor: Mapping[str, Any]
     missing: tuple[Missing, ...]
 
@@ -83,8 +94,14 @@ VERIFIED_COLUMNS = {
 WHOLE_NET_COLUMNS = {"arch_id": str, "origin": str, "sum_ms": float, "predicted_ms": float, "measured_ms": float}
 
 
-def read_results(run: RunFolder, *, lut: Path | None = None) -> RunResults:
+HELD_OUT_COLUMNS = {"arch_id": str, "top1_measured": float, "top1_predicted": float, "low": float, "high": float}
+LEARNING_COLUMNS = {"num_samples": float, "kendall_tau": float, "rmse_points": float}
+
+
+def read_results(run: RunFolder, *, lut: Path | None = None, other_luts: Sequence[Path] = ()) -> RunResults:
     """Return what the files of `run` hold; the latency table at `lut`, where given, places its samples.
+
+    `other_luts` are tables of other devices, on which the same networks are shown.
 
     Raises:
         RunError: a file is damaged; the message names the file and the place.
@@ -92,6 +109,8 @@ def read_results(run: RunFolder, *, lut: Path | None = None) -> RunResults:
     """
     phases, losses = _training_tables(run)
     table = LatencyTable.read(lut) if lut else None
+    other_tables = tuple(map(LatencyTable.read, other_luts))
+    of_devices = {told.device: run.path / f"pareto-{told.device}.csv" for told in (table, *other_tables) if told}
     results = RunResults(
         name=run.path.resolve().name,
         path=run.path,
@@ -101,9 +120,19 @@ def read_results(run: RunFolder, *, lut: Path | None = None) -> RunResults:
         losses=losses,
         samples=_sample_table(run, table),
         front=_read_if_made(run.front_path, FRONT_COLUMNS),
+        device_fronts={
+            device: read_table(path, FRONT_COLUMNS)
+            for device, path in of_devices.items()
+            if other_tables and path.exists()
+        },
         verified=_read_if_made(run.verified_path, VERIFIED_COLUMNS),
         whole_nets=_read_if_made(run.whole_nets_path, WHOLE_NET_COLUMNS),
+        held_out=_read_if_made(run.predictor_path / "held_out.csv", HELD_OUT_COLUMNS),
+        learning=_read_if_made(run.predictor_path / "learning_curve.csv", LEARNING_COLUMNS),
         lut=table,
+        other_tables=other_tables,
+        max_latency_ms=_budget_ms(run.front_path),
+        commands=run.commands,
         predictor=_read_predictor_facts(run),
         missing=(),
     )
@@ -141,6 +170,22 @@ def read_table(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
 
 def _read_if_made(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
     return read_table(path, columns) if path.exists() else _table(tuple(columns), [])
+
+
+_BUDGET = re.compile(r"\blatency at most ([\d,]+(?:\.\d+)?) ms")
+
+
+def _budget_ms(path: Path) -> float | None:
+    """Return the budget in the head of the front's file."""
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in itertools.takewhile(lambda line: line.startswith("#"), lines):
+            name, _, limits = line[1:].partition(":")
+            told = _BUDGET.search(limits) if name.strip() == "limits" else None
+            if told:
+                return float(told[1].replace(",", ""))
+    return None
 
 
 def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pd.DataFrame:

@@ -27,6 +27,12 @@ LIGHT = {
     "kernel-0": "#8fa3ea",
     "kernel-1": "#5674dd",
     "kernel-2": "#2b47b5",
+    "device-0": "#3358d4",
+    "device-1": "#c2410c",
+    "device-2": "#0f766e",
+    "device-3": "#9333ea",
+    "device-4": "#be185d",
+    "device-5": "#4d7c0f",
 }
 DARK = {
     "page": "#101214",
@@ -46,7 +52,15 @@ DARK = {
     "kernel-0": "#5567b8",
     "kernel-1": "#7d93f5",
     "kernel-2": "#bccaff",
+    "device-0": "#8ea4ff",
+    "device-1": "#ff9159",
+    "device-2": "#4cc3bd",
+    "device-3": "#c79bff",
+    "device-4": "#ff8ab8",
+    "device-5": "#a3cf5c",
 }
+NUM_DEVICE_COLORS = 6
+"""How many runs and devices have a colour of their own in one chart."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
 
 

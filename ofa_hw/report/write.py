@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from ofa_hw.errors import MissingDependencyError
@@ -53,13 +54,16 @@ def write_report(
     files: ReportFiles | None = None,
     *,
     lut: Path | None = None,
+    other_luts: Sequence[Path] = (),
+    others: Sequence[RunFolder] = (),
     baseline: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> RunResults:
     """Write every form of the report of `run` and return what it tells.
 
     `baseline` is an earlier benchmark.json to compare with; `lut` the table that places sampled subnets on the axis of
-    latency, None the one in the run's own folder lut/, where there is one alone.
+    latency, None the one in the run's own folder lut/, where there is one alone. `other_luts` show the same networks on
+    further devices; `others` are runs to show beside this one, each with its own table. benchmark.json is of `run`.
 
     Raises:
         RunError: the run holds nothing to draw, a file of it is damaged, or the baseline cannot be compared with it.
@@ -75,19 +79,20 @@ def write_report(
 
     files = files or ReportFiles.of(run)
     progress("report", 0, 4)
-    results = read_results(run, lut=lut or _own_table(run))
+    results = read_results(run, lut=lut or _own_table(run), other_luts=other_luts)
+    runs = [results, *(read_results(other, lut=_own_table(other)) for other in others)]
     comparison = baseline_section(results, read_baseline(baseline, results)) if baseline else None
     progress("report", 1, 4)
-    picture = report_png(results)
+    picture = report_png(runs)
     progress("report", 2, 4)
-    page = report_html(results, comparison)
+    page = report_html(runs, comparison)
     progress("report", 3, 4)
     write_bytes(files.png, picture)
     write_text(files.html, page)
-    write_text(files.markdown, report_markdown(results, comparison))
+    write_text(files.markdown, report_markdown(runs, comparison))
     write_json(files.benchmark_json, benchmark_of(results))
     if files.figures:
-        write_figures(results, files.figures)
+        write_figures(runs, files.figures)
     progress("report", 4, 4)
     return results
 

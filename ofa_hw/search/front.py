@@ -63,8 +63,6 @@ class ParetoFront:
     columns: tuple[FrontColumn, ...]
     num_evaluations: int
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """What the search was told to keep, by names such as `max_latency_ms`."""
 
     def __len__(self) -> int:
         return len(self.archs)
@@ -107,7 +105,6 @@ class ParetoFront:
         )
         content.write(f"# num_evaluations: {self.num_evaluations}\n")
         content.writelines(f"# {name}: {' '.join(value.split())}\n" for name, value in self.facts.items())
-        content.writelines(f"# {name}: {bound!r}\n" for name, bound in self.limits.items())
         writer = csv.writer(content, lineterminator="\n")
         columns = [name for column in self.columns for name in column.arrays()]
         writer.writerow(("arch_id", *columns, "genes", "arch"))

@@ -41,9 +41,26 @@ def make_synthetic_run(folder: Path, *, num_samples: int = 300, seed: int = 0) -
         run.predictor_path / "predictor.json",
         {"model": "mlp", "score": "mean_true_prob", "figures": _invented_fit_figures(num_samples)},
     )
+    _write_csv(run.predictor_path / "held_out.csv", [_held_out_row(space, arch, rng) for arch in archs])
+    learning = [
+        {"num_samples": num, "kendall_tau": 0.9 - 3 / num, "rmse_points": 0.5 + 10 / num} for num in (20, 40, 80, 160)
+    ]
+    _write_csv(run.predictor_path / "learning_curve.csv", learning)
     whole = [("verified", arch) for arch in chosen] + [("random", arch) for arch in archs[:20]]
     _write_csv(run.path / "whole_nets.csv", [_whole_net_row(space, arch, origin, rng) for origin, arch in whole])
     return run
+
+
+def _held_out_row(space, arch, rng) -> dict:
+    measured = invented_top1(space, arch)
+    predicted = measured + 0.005 * rng.normal()
+    return {
+        "arch_id": arch.arch_id,
+        "top1_measured": measured,
+        "top1_predicted": predicted,
+        "low": predicted - 0.008,
+        "high": predicted + 0.008,
+    }
 
 
 def _invented_fit_figures(num_samples: int) -> dict[str, float]:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from ofa_hw.blocks import block_specs
+from ofa_hw.report.sections import sections_of
 from ofa_hw.report.sections.blocks import _cliff, _resolutions, block_costs, blocks_section
 from ofa_hw.space import get_space
 from tests.lut.example import SPACE, SPECS, block_ms, table
@@ -46,5 +47,10 @@ def test_few_resolutions_are_shown_and_the_largest_is_among_them(name):
 
 
 def test_without_a_table_there_is_no_section(synthetic_results):
-    assert blocks_section(dataclasses.replace(synthetic_results, lut=None)) is None
-    assert blocks_section(synthetic_results) is not None
+    without = sections_of([dataclasses.replace(synthetic_results, lut=None)])
+    assert "blocks" not in [section.anchor for section in without]
+    assert "blocks" in [section.anchor for section in sections_of([synthetic_results])]
+
+
+def test_a_table_of_other_sizes_has_no_section():
+    assert blocks_section(get_space("ofa-mobilenetv3-w1.0"), table()) is None

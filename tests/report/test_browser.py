@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH
 @pytest.fixture(scope="module")
 def address(tmp_path_factory, synthetic_results) -> str:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report_html(synthetic_results))
+    path.write_text(report_html([synthetic_results]))
     return path.as_uri()
 
 
@@ -58,7 +58,7 @@ def networks_shown(page) -> int:
 def test_the_page_fits_every_width_and_draws_every_chart(open_page, width, scheme):
     page = open_page(width, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.locator(".chart svg").count() == 6
+    assert page.locator(".chart svg").count() == 8
     assert page.locator(".chart svg .mark-symbol path").count() > 100
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ofa_hw.bench import Figure
 from ofa_hw.errors import RunError
-from ofa_hw.report.figures import figures_of, note_figure, noted_figures, wilson_interval
+from ofa_hw.report.figures import figures_of, note_figure, noted_figures
+from ofa_hw.report.fronts import wilson_interval
 from ofa_hw.report.rounding import count, milliseconds, percent, points, relative, seconds
 from ofa_hw.run import RunFolder
 

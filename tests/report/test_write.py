@@ -16,9 +16,13 @@ from ofa_hw.cli.main import main
 from ofa_hw.errors import MissingDependencyError, RunError
 from ofa_hw.report import ReportFiles, write_report
 from ofa_hw.report.figure_files import write_figures
+from ofa_hw.report.fronts import device_fronts
 from ofa_hw.report.markdown import report_markdown
+from ofa_hw.report.networks import network_cards
 from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
+from ofa_hw.report.results import read_results
+from ofa_hw.report.theme import LIGHT
 from ofa_hw.run import RunFolder
 from ofa_hw.space import get_space
 from tests.lut.example import table
@@ -29,7 +33,7 @@ HOSTILE = '<img src=x onerror="alert(1)"></script><b>&|`*'
 
 @pytest.fixture(scope="module")
 def page(synthetic_results) -> str:
-    return report_html(synthetic_results)
+    return report_html([synthetic_results])
 
 
 def markup_of(page: str) -> str:
@@ -56,31 +60,31 @@ def test_the_page_names_every_verified_network_and_the_figures(page, synthetic_r
 
 
 def test_names_stand_in_the_page_as_text(synthetic_results):
-    page = report_html(hostile(synthetic_results))
+    page = report_html([hostile(synthetic_results)])
     assert "<img" not in markup_of(page)
     assert "&lt;img" in markup_of(page)
     assert page.count("</script>") == 3
 
 
 def test_names_stand_in_markdown_as_text(synthetic_results):
-    text = report_markdown(hostile(synthetic_results))
+    text = report_markdown([hostile(synthetic_results)])
     assert "<img" not in text
     assert "&lt;img" in text
 
 
 def test_every_row_of_a_markdown_table_has_its_columns(synthetic_results):
-    for block in report_markdown(synthetic_results).split("\n\n"):
+    for block in report_markdown([synthetic_results]).split("\n\n"):
         if block.startswith("|"):
             assert len({line.count("|") for line in block.splitlines()}) == 1
 
 
 def test_the_picture_shows_every_part_that_the_run_has(synthetic_results):
-    told = json.dumps(picture_specification(synthetic_results))
+    told = json.dumps(picture_specification([synthetic_results]))
     assert "var(--" not in told
     for title in ("Accuracy against latency", "Accuracy by phase of training", "Latency of whole networks"):
         assert title in told
     without = dataclasses.replace(synthetic_results, front=synthetic_results.front.iloc[:0])
-    assert "Accuracy against latency" not in json.dumps(picture_specification(without))
+    assert "Accuracy against latency" not in json.dumps(picture_specification([without]))
 
 
 def test_the_command_writes_all_files_and_tells_the_figures(synthetic_run, synthetic_table):
@@ -88,7 +92,7 @@ def test_the_command_writes_all_files_and_tells_the_figures(synthetic_run, synth
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
-    assert (told["schema"], told["schema_version"]) == ("ofa-hw-benchmark", 1)
+    assert told["schema"] == "ofa-hw-benchmark"
     written = json.loads((synthetic_run.path / "benchmark.json").read_text())
     assert written["figures"] == told["figures"]
     assert (synthetic_run.path / "summary.md").read_text().startswith("# invented\n")
@@ -97,9 +101,9 @@ def test_the_command_writes_all_files_and_tells_the_figures(synthetic_run, synth
 
 
 def test_each_figure_is_written_as_svg_and_png_with_its_legend(synthetic_results, tmp_path):
-    written = write_figures(synthetic_results, tmp_path / "figures")
+    written = write_figures([synthetic_results], tmp_path / "figures")
     assert {path.stem for path in written} == {
-        "front", "phases", "losses", "whole-nets", "whole-net-errors", "blocks"
+        "front", "phases", "losses", "held-out", "learning", "whole-nets", "whole-net-errors", "blocks"
     }  # fmt: skip
     front = (tmp_path / "figures" / "front.svg").read_text()
     assert "verified networks" in front
@@ -148,3 +152,89 @@ def test_files_lie_in_the_run_unless_they_are_named(tmp_path):
     files = ReportFiles.of(run, html=tmp_path / "other.html")
     assert files.html.name == "other.html"
     assert files.markdown == tmp_path / "summary.md"
+
+
+@pytest.fixture(scope="module")
+def second_results(tmp_path_factory, synthetic_table):
+    run = make_synthetic_run(tmp_path_factory.mktemp("runs") / "other", num_samples=20, seed=3)
+    run.note_command("ofa-hw search --run other --max-latency 2ms")
+    phone = run.path / "phone.csv"
+    phone.write_text(synthetic_table.read_text().replace("example", "phone"))
+    return read_results(run, lut=synthetic_table, other_luts=[phone])
+
+
+def test_several_runs_and_devices_stand_in_one_chart_each_in_its_colour(synthetic_results, second_results):
+    runs = [synthetic_results, second_results]
+    fronts = device_fronts(runs)
+    assert [front.name for front in fronts] == ["invented on example", "other on example", "other on phone"]
+    assert list(fronts[1].verified["number"]) == [6, 7, 8, 9, 10]
+    assert len(fronts[2].verified) == 0
+    assert fronts[2].front["latency_ms"].is_monotonic_increasing
+    told = json.dumps(picture_specification(runs))
+    assert LIGHT["device-0"] in told
+    assert LIGHT["device-1"] in told
+
+
+def test_each_device_has_the_front_that_was_searched_for_it(tmp_path, synthetic_table):
+    run = make_synthetic_run(tmp_path / "run", num_samples=5)
+    own = run.front_path.read_text().splitlines()
+    (run.path / "pareto-example.csv").write_text("\n".join(own[:4]) + "\n")
+    results = read_results(run, lut=synthetic_table, other_luts=[synthetic_table])
+    assert [len(front.front) for front in device_fronts([results])] == [3, 3]
+    cards = network_cards([results])
+    told = cards[results.front["arch_id"].iloc[0]]
+    assert "latency on example, predicted, ms" in told.facts
+    assert "--pick 1 " in told.command
+    assert len(device_fronts([read_results(run, lut=synthetic_table)])[0].front) == len(own) - 1
+
+
+def test_names_of_a_page_of_several_runs_are_unique_and_each_network_has_its_command(synthetic_results, second_results):
+    page = report_html([synthetic_results, second_results])
+    names = re.findall(r' id="([^"]+)"', markup_of(page))
+    assert len(names) == len(set(names))
+    assert "other: Training by progressive shrinking" in page
+    cards = network_cards([synthetic_results, second_results])
+    first, second = (
+        cards[f"{place}.{results.verified['arch_id'].iloc[0]}"]
+        for place, results in ((1, synthetic_results), (2, second_results))
+    )
+    assert str(synthetic_results.path) in first.command
+    assert str(second_results.path) in second.command
+    assert (first.title, second.title) == ("Network 1, verified", "Network 6, verified")
+
+
+def test_commands_and_budget_stand_where_the_files_come_from(second_results):
+    shown = dataclasses.replace(second_results, max_latency_ms=0.25)
+    page = report_html([shown])
+    assert "ofa-hw search --run other --max-latency 2ms" in page
+    assert "budget of the search, 0.250 ms" in page
+    assert "ofa-hw search --run other" in report_markdown([shown])
+
+
+def test_the_budget_is_read_from_the_head_of_the_front(tmp_path):
+    run = make_synthetic_run(tmp_path / "run", num_samples=5)
+    text = run.front_path.read_text()
+    assert read_results(run).max_latency_ms is None
+    run.front_path.write_text("# limits: params at most 5,000,000; latency at most 0.5 ms\n" + text)
+    assert read_results(run).max_latency_ms == 0.5
+    run.front_path.write_text("# limits: params at most 5,000,000\n" + text)
+    assert read_results(run).max_latency_ms is None
+
+
+def test_the_command_line_takes_several_runs(synthetic_run, tmp_path):
+    other = make_synthetic_run(tmp_path / "other", num_samples=5)
+    words = ["report", "--run", str(other.path), "--run", str(synthetic_run.path)]
+    result = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert (other.path / "summary.md").read_text().startswith("# other, invented\n")
+
+
+def test_a_run_tells_the_commands_that_ended_well_on_it(synthetic_run, tmp_path):
+    run = make_synthetic_run(tmp_path / "run", num_samples=20)
+    result = CliRunner().invoke(main, ["fit", "--run", str(run.path), "--model", "ridge"])
+    assert result.exit_code == 0, result.output
+    assert CliRunner().invoke(main, ["fit", "--run", str(run.path / "none")]).exit_code == 1
+    assert [entry.command for entry in run.commands] == [f"ofa-hw fit --run {run.path} --model ridge"]
+    run.commands_path.write_text('{"word": "x"}\n')
+    with pytest.raises(RunError, match="line 1"):
+        _ = run.commands

@@ -22,8 +22,8 @@
   const svg = maker("http://www.w3.org/2000/svg");
 
   // A block is a bar: as high as its expand ratio, as wide as its kernel; stages stand apart.
-  function pictureOf(arch) {
-    const heightOf = (ratio) => 14 + 58 * (ratio / data.space.largestRatio);
+  function pictureOf({ arch, channels }) {
+    const heightOf = (ratio) => 14 + 58 * (ratio / data.largestRatio);
     const widthOf = (kernel) => 10 + 3.2 * kernel;
     const base = 84;
     const parts = [];
@@ -34,7 +34,7 @@
         const ratio = stage.expand_ratio[rank];
         const width = widthOf(kernel);
         const height = heightOf(ratio);
-        parts.push(svg("rect", { x, y: base - height, width, height, rx: 3, fill: `var(--kernel-${data.space.kernels.indexOf(kernel)})` }, [
+        parts.push(svg("rect", { x, y: base - height, width, height, rx: 3, fill: `var(--kernel-${data.kernels.indexOf(kernel)})` }, [
           svg("title", {}, [`kernel ${kernel}x${kernel}, expand ratio ${ratio}`]),
         ]));
         parts.push(svg("text", { x: x + width / 2, y: base - 5, "text-anchor": "middle", "font-size": 10, fill: "var(--surface)", "font-weight": 600 }, [String(kernel)]));
@@ -42,7 +42,7 @@
         x += width + 3;
       });
       parts.push(svg("rect", { x: start, y: base + 5, width: x - start - 3, height: 2, fill: "var(--line)" }));
-      parts.push(svg("text", { x: (start + x - 3) / 2, y: base + 20, "text-anchor": "middle", "font-size": 10.5, fill: "var(--muted)" }, [`${data.space.channels[index]} ch`]));
+      parts.push(svg("text", { x: (start + x - 3) / 2, y: base + 20, "text-anchor": "middle", "font-size": 10.5, fill: "var(--muted)" }, [`${channels[index]} ch`]));
       x += 12;
     });
     const described = arch.stages.map((stage, index) => `stage ${index + 1}: ` + stage.kernel_size.map((kernel, rank) => `kernel ${kernel} expand ${stage.expand_ratio[rank]}`).join(", ")).join("; ");
@@ -55,12 +55,11 @@
     const network = data.networks[archId];
     if (!network || !panel) return;
     const facts = html("dl", {}, network.facts.flatMap(([name, value]) => [html("dt", {}, [name]), html("dd", {}, [value])]));
-    const command = commandFor(network);
-    const code = html("code", {}, wordsOf(command));
+    const code = html("code", {}, wordsOf(network.command));
     const copy = html("button", { type: "button" }, ["Copy"]);
-    copy.addEventListener("click", () => copyText(command, code, copy));
+    copy.addEventListener("click", () => copyText(network.command, code, copy));
     panel.replaceChildren(
-      html("h3", {}, [network.title]), facts, pictureOf(network.arch),
+      html("h3", {}, [network.title]), facts, pictureOf(network),
       html("p", { class: "note" }, ["Each bar is a block: its height the expand ratio, its width and colour the kernel. Write this network out with"]),
       html("div", { class: "command" }, [code, copy]),
     );
@@ -74,11 +73,6 @@
     return text.split(" ").flatMap((word, index) => [
       ...(index ? [" "] : []), word.length < 30 ? html("span", { class: "word" }, [word]) : word,
     ]);
-  }
-
-  function commandFor(network) {
-    if (network.pick) return `${data.exportCommand} --pick ${network.pick} --format tflite`;
-    return `echo '${JSON.stringify(network.arch)}' > arch.json && ${data.exportCommand} --arch arch.json --format tflite`;
   }
 
   async function copyText(text, code, button) {
@@ -96,7 +90,7 @@
   // ------------------------------------------------------------------ brushing the trade-off filters the networks
   function filterRows(range) {
     const isInside = (value, limits) => !limits || (value >= Math.min(...limits) && value <= Math.max(...limits));
-    for (const row of document.querySelectorAll("#networks tr[data-latency]")) {
+    for (const row of document.querySelectorAll("tr[data-latency]")) {
       const isKept = isInside(+row.dataset.latency, range.latency_ms) && isInside(+row.dataset.top1, range.top1);
       row.classList.toggle("out", !isKept);
     }
@@ -108,7 +102,7 @@
     const { view } = await vegaEmbed(place, specification, { actions: false, renderer: "svg", config: data.config });
     views[name] = view;
     if (name !== "front") return;
-    view.addEventListener("click", (_, item) => { if (item && item.datum && item.datum.arch_id) choose(item.datum.arch_id); });
+    view.addEventListener("click", (_, item) => { if (item && item.datum && item.datum.network) choose(item.datum.network); });
     view.addSignalListener("brush", (_, range) => filterRows(range));
     choose(data.firstNetwork);
   }

@@ -8,11 +8,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from ofa_hw.blocks import BlockSpec, block_macs, block_specs
+from ofa_hw.blocks import BlockSpec, block_macs, block_specs, blocks_before
 from ofa_hw.lut import LatencyTable
 from ofa_hw.report.charts import block_costs_chart
 from ofa_hw.report.document import ChartPlace, Column, Row, Section, Table
-from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import count, milliseconds, percent
 from ofa_hw.space import SearchSpace
 
@@ -32,11 +31,10 @@ class BlockCost:
     spec: BlockSpec
 
 
-def blocks_section(results: RunResults) -> Section | None:
-    """Return what the latency table says of elastic blocks; None without a table of the run's space."""
-    table, space = results.lut, results.space
-    resolutions = _resolutions(table, space) if table else ()
-    if table is None or not resolutions:
+def blocks_section(space: SearchSpace, table: LatencyTable) -> Section | None:
+    """Return what the latency table says of elastic blocks; None where it is of another space's sizes."""
+    resolutions = _resolutions(table, space)
+    if not resolutions:
         return None
     costs = [cost for resolution in resolutions for cost in block_costs(table, space, resolution)]
     shown, slowest = resolutions[-1], max(cost.latency_ms for cost in costs)
@@ -63,25 +61,26 @@ def blocks_section(results: RunResults) -> Section | None:
 
 def block_costs(table: LatencyTable, space: SearchSpace, resolution: int) -> list[BlockCost]:
     """Return every choice for the first and the next block of each stage that the table holds."""
-    num_before = 2 if space.first_channels else 1
     known = {row.block: row.median_ms for row in table.measurements}
-    found = []
-    for kernel_size in space.kernel_sizes:
-        for expand_ratio in space.expand_ratios:
-            arch = space.uniform_arch(resolution=resolution, kernel_size=kernel_size, expand_ratio=expand_ratio)
-            chain = block_specs(space, arch)[num_before:]
-            for stage, rank, spec in zip(space.position_stages, space.position_ranks, chain, strict=False):
-                if rank < 2 and spec in known:
-                    cost = BlockCost(
-                        resolution=resolution,
-                        place=f"{stage + 1} {'first' if rank == 0 else 'next'}",
-                        kernel_size=kernel_size,
-                        expand_ratio=expand_ratio,
-                        latency_ms=known[spec],
-                        spec=spec,
-                    )
-                    found.append(cost)
-    return sorted(found, key=lambda cost: cost.place)
+    found = {}
+    for kernel_size, expand_ratio in space.block_choices:
+        arch = space.uniform_arch(resolution=resolution, kernel_size=kernel_size, expand_ratio=expand_ratio)
+        choices = [choice for blocks in arch.stages for choice in blocks]
+        chain = block_specs(space, arch)[len(blocks_before(space, resolution)) :]
+        places = zip(space.position_stages, space.position_ranks, choices, chain, strict=False)
+        for stage, rank, choice, spec in places:
+            if rank < 2 and spec in known:
+                place = f"{stage + 1} {'first' if rank == 0 else 'next'}"
+                # Where a stage has fewer choices than the space, its own stands for several.
+                found[place, choice] = BlockCost(
+                    resolution=resolution,
+                    place=place,
+                    kernel_size=choice.kernel_size,
+                    expand_ratio=choice.expand_ratio,
+                    latency_ms=known[spec],
+                    spec=spec,
+                )
+    return sorted(found.values(), key=lambda cost: cost.place)
 
 
 def _resolutions(table: LatencyTable, space: SearchSpace) -> tuple[int, ...]:

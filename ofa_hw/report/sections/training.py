@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ofa_hw.report.charts import SUBNET_SERIES, losses_chart, phases_chart
 from ofa_hw.report.document import ChartPlace, Column, Row, Section, Table
 from ofa_hw.report.results import RunResults
-from ofa_hw.report.rounding import percent, seconds
+from ofa_hw.report.rounding import percent, points, seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def training_section(results: RunResults) -> Section | None:
@@ -46,8 +51,23 @@ def training_section(results: RunResults) -> Section | None:
             ),
             *_loss_figures(results),
         ),
-        tables=(Table(name="phases", title="The numbers", columns=columns, rows=rows, folded=True),),
+        tables=(
+            _gain_table(table, subnets),
+            Table(name="phases", title="The numbers", columns=columns, rows=rows, folded=True),
+        ),
     )
+
+
+def _gain_table(table: pd.DataFrame, subnets: Sequence[str]) -> Table:
+    """Return each subnet after the first phase, which trains the largest alone, and at the end."""
+    first, last = table.iloc[0], table.iloc[-1]
+    rows = tuple(
+        Row(cells=(name, percent(first[name]), percent(last[name]), points(last[name] - first[name])))
+        for name in subnets
+    )
+    titles = ("subnet", f"after {first['phase']}", "at the end", "gain, points")
+    columns = tuple(Column(title=title, is_number=index > 0) for index, title in enumerate(titles))
+    return Table(name="shrinking", title="What progressive shrinking gained", columns=columns, rows=rows)
 
 
 def _loss_figures(results: RunResults) -> tuple[ChartPlace, ...]:
