@@ -31,6 +31,15 @@ def test_phases_follow_the_paper() -> None:
     assert [phase.distill_weight for phase in phases] == [0, 1, 1, 1, 1, 1]
 
 
+def test_widths_of_stages_open_last() -> None:
+    space = get_space("ofa-resnet50")
+    phases = progressive_shrinking(space, num_images=1000)
+    names = ["largest", "depth-1", "depth-2", "width-1", "width-2", "stage-width-1", "stage-width-2"]
+    assert [phase.name for phase in phases] == names
+    assert [phase.sort_stage for phase in phases] == [None] * 3 + [0, 1] + [None] * 2
+    assert [phase.open_space(space).width_ratios for phase in phases[-3:]] == [(1,), (0.8, 1), (0.65, 0.8, 1)]
+
+
 def test_rate_warms_up_and_falls_to_nothing() -> None:
     phase = Phase(name="p", num_images=100, learning_rate=1.0, warmup_fraction=0.1)
     rates = [phase.learning_rate_at(step, 100) for step in range(100)]
