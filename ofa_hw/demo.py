@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ofa_hw import __version__
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.cost import LutLatency
 from ofa_hw.lut import LatencyTable, calibrate_table, draw_networks
@@ -47,12 +48,13 @@ def run_demo(
     config: DemoConfig | None = None,
     *,
     device_name: str = "host",
+    command: str = "",
     progress: ProgressCallback = no_progress,
 ) -> RunResults:
     """Do what is still to be done in the run folder at `path`, and return all that its files tell.
 
     The stages are those of the commands: train, sample, fit, profile with calibrate, search, verify, report. What is
-    there already is not made again, so that a demo which was interrupted goes on.
+    there already is not made again, so that a demo which was interrupted goes on. The report names the `command`.
 
     Raises:
         OfaHwError: as the stages do.
@@ -68,6 +70,8 @@ def run_demo(
     _unless_there(demo.table_path, demo.measure)
     _unless_there(demo.run.front_path, demo.search)
     _unless_there(demo.run.verified_path, demo.verify)
+    if command:
+        demo.run.note_command(command, __version__)
     return demo.report(began)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import tomli_w
 
-from ofa_hw import __version__
 from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.files import append_jsonl, read_jsonl, write_text
 from ofa_hw.space import SearchSpace, get_space
@@ -87,10 +86,10 @@ class RunFolder:
             raise RunError(f"{path} is missing; make it with `{command} --run {self.path}`")
         return path
 
-    def note_command(self, command: str) -> None:
+    def note_command(self, command: str, tool_version: str) -> None:
         """Append a command line that has ended well to the journal of the run."""
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        append_jsonl(self.commands_path, {"command": command, "tool_version": __version__, "ended_at": now})
+        append_jsonl(self.commands_path, {"command": command, "tool_version": tool_version, "ended_at": now})
 
     @property
     def commands(self) -> tuple[Command, ...]:

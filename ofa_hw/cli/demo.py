@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
-from ofa_hw.cli.options import json_option, seed_option, threads_option
+from ofa_hw.cli.options import command_line, json_option, seed_option, threads_option
 
 
 @click.command()
@@ -43,7 +43,7 @@ def command(run: Path, images: int, samples: int, threads: int | None, seed: int
     num_workers = prepare_cpu(threads)
     config = DemoConfig(num_images=images, num_samples=samples, num_workers=num_workers, seed=seed)
     with show_progress() as progress:
-        results = run_demo(run, config, progress=progress)
+        results = run_demo(run, config, command=command_line(), progress=progress)
     if as_json:
         print_json(benchmark_of(results))
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ofa_hw.cli.console import print_facts, print_json, remark
-from ofa_hw.cli.options import json_option
+from ofa_hw.cli.options import json_option, note_command
 
 
 @click.command()
@@ -32,6 +32,7 @@ def command(file: Path, space_name: str, run: Path | None, as_json: bool) -> Non
 
     space = get_space(space_name)
     folder = import_checkpoint(file, space, run or Path("runs") / space.name)
+    note_command(folder.path)
     facts = {"run": str(folder.path), "space": space.name, "num_classes": folder.space.num_classes}
     if as_json:
         print_json(facts)

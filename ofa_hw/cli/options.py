@@ -27,7 +27,7 @@ def run_option(function: F) -> F:
     @functools.wraps(function)
     def noted(*, run: Path | None, **options: Any) -> Any:
         result = function(run=run, **options)
-        _note_command(run)
+        note_command(run)
         return result
 
     return click.option(
@@ -37,15 +37,20 @@ def run_option(function: F) -> F:
     )(cast("F", noted))
 
 
-def _note_command(run: Path | None) -> None:
+def note_command(run: Path | None) -> None:
+    """Append the command line that is being run to the journal of the run that it was run on."""
+    from ofa_hw import __version__
     from ofa_hw.errors import OfaHwError
     from ofa_hw.run import RunFolder
 
-    context = click.get_current_context(silent=True)
-    words = context.find_root().meta.get("ofa_hw.words") if context else None
-    if words:
-        with contextlib.suppress(OfaHwError, OSError):  # what the command made is there, whatever becomes of the note
-            RunFolder.open(run).note_command(f"ofa-hw {shlex.join(words)}")
+    with contextlib.suppress(OfaHwError, OSError):  # what the command made is there, whatever becomes of the note
+        RunFolder.open(run).note_command(command_line(), __version__)
+
+
+def command_line() -> str:
+    """Return the words that this command was called with."""
+    words = click.get_current_context().find_root().meta.get("ofa_hw.words", ())
+    return shlex.join(["ofa-hw", *words])
 
 
 def json_option(function: F) -> F:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
-from ofa_hw.cli.options import json_option, seed_option, threads_option
+from ofa_hw.cli.options import json_option, note_command, seed_option, threads_option
 
 
 @click.command()
@@ -117,6 +117,7 @@ def command(
         train_run(folder, resume=resume, ranks=ranks, progress=progress)
     if not ranks.is_first:
         return
+    note_command(folder.path)
     phases = [row for row in read_metrics(folder) if row["kind"] == "phase_end"]
     if as_json:
         print_json({"run": str(folder.path), "phases": phases})

@@ -157,7 +157,7 @@ def test_files_lie_in_the_run_unless_they_are_named(tmp_path):
 @pytest.fixture(scope="module")
 def second_results(tmp_path_factory, synthetic_table):
     run = make_synthetic_run(tmp_path_factory.mktemp("runs") / "other", num_samples=20, seed=3)
-    run.note_command("ofa-hw search --run other --max-latency 2ms")
+    run.note_command("ofa-hw search --run other --max-latency 2ms", "0.1.0")
     phone = run.path / "phone.csv"
     phone.write_text(synthetic_table.read_text().replace("example", "phone"))
     return read_results(run, lut=synthetic_table, other_luts=[phone])
