@@ -18,7 +18,7 @@ from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.search.layout import GeneLayout, GeneMatrix
 from ofa_hw.search.operators import spread_rows, vary
 from ofa_hw.search.pareto import Values, crowding_distances, is_non_dominated, pareto_ranks
-from ofa_hw.search.surrogate import AdditiveSurrogate
+from ofa_hw.search.surrogate import LinearSurrogate
 
 Evaluate = Callable[[GeneMatrix], npt.ArrayLike]
 
@@ -87,7 +87,7 @@ class Nsga2:
         self._ranks = np.empty(0, dtype=np.int64)
         self._crowding = np.empty(0)
         self._front = np.empty(0, dtype=np.int64)
-        self._surrogate = AdditiveSurrogate(layout) if sum(layout.num_choices) <= MAX_SURROGATE_FEATURES else None
+        self._surrogate = LinearSurrogate(layout) if sum(layout.num_choices) <= MAX_SURROGATE_FEATURES else None
         self._num_fitted = 0
         self._unasked: GeneMatrix | None = None
 
@@ -181,7 +181,7 @@ class Nsga2:
         brood: GeneMatrix = pool[self._preference(self._surrogate, pool)[:num]]
         return brood
 
-    def _preference(self, surrogate: AdditiveSurrogate, pool: GeneMatrix) -> npt.NDArray[np.int64]:
+    def _preference(self, surrogate: LinearSurrogate, pool: GeneMatrix) -> npt.NDArray[np.int64]:
         """Return the indices of `pool`, those first whose guessed values rank best among the population's."""
         population = self._population
         if self.num_evaluations >= GROWTH * self._num_fitted:

@@ -10,18 +10,28 @@ from ofa_hw.search.pareto import Values
 
 MAX_ROWS = 2000
 PENALTY = 1.0
+NOISE = 0.5
+"""The noise of guesses, in leave-one-out errors: with a whole one, the best of a large pool are the luckiest."""
+MAX_PAIR_FEATURES = 1200
+"""Pairs of choices are features too where there are no more: a space of few genes can be learnt whole."""
+
+Features = npt.NDArray[np.float32]
 
 
-class AdditiveSurrogate:
+class LinearSurrogate:
     """Ridge regression of each objective, or of its rank where that is more linear, on one-hot genes.
 
-    Guesses are drawn with the model's own error (Thompson sampling): where it knows, it leads; where it does not, the
-    search stays as random as it was.
+    Guesses are drawn around the prediction, the wider the larger the model's own leave-one-out error: where it knows,
+    it leads; where it does not, the search stays as random as it was.
     """
 
     def __init__(self, layout: GeneLayout) -> None:
         self._layout = layout
         self._offsets = np.concatenate([[0], np.cumsum(layout.num_choices)[:-1]])
+        owners = np.repeat(np.arange(layout.num_genes), layout.num_choices)
+        first, second = np.triu_indices(len(owners), 1)
+        differ = owners[first] != owners[second]
+        self._pairs = (first[differ], second[differ]) if differ.sum() <= MAX_PAIR_FEATURES else None
 
     def fit(self, genes: GeneMatrix, values: Values) -> None:
         """Fit to the last `MAX_ROWS` rows of `genes` and their `values` (n, m)."""
@@ -31,12 +41,15 @@ class AdditiveSurrogate:
         means, spreads = targets.mean(axis=0), targets.std(axis=0)
         spreads[spreads == 0] = 1.0
         targets = (targets - means) / spreads
-        features = self._one_hot(genes)
+        features = self._features(genes)
         center = features.mean(axis=0)
         centered = features - center
         gram = centered.T @ centered + PENALTY * np.eye(centered.shape[1], dtype=np.float32)
-        weights = np.linalg.solve(gram.astype(np.float64), centered.T @ targets)
-        errors = np.sqrt(((centered @ weights - targets) ** 2).mean(axis=0))
+        inverse = np.linalg.inv(gram.astype(np.float64))
+        weights = inverse @ (centered.T @ targets)
+        leverage = ((centered @ inverse.astype(np.float32)) * centered).sum(axis=1)
+        residuals = (centered @ weights - targets) / np.maximum(1 - leverage, 0.05)[:, None]
+        errors = np.sqrt((residuals**2).mean(axis=0))
         num_objectives = values.shape[1]
         self._is_ranked = errors[num_objectives:] < errors[:num_objectives]
         best = np.arange(num_objectives) + num_objectives * self._is_ranked
@@ -47,14 +60,17 @@ class AdditiveSurrogate:
 
     def guess(self, genes: GeneMatrix, rng: np.random.Generator) -> Values:
         """Return values (n, m) that `genes` may have, each drawn around the model's prediction."""
-        guesses: Values = self._one_hot(genes) @ self._weights + self._intercept
-        guesses += self._errors * rng.standard_normal(guesses.shape)
+        guesses: Values = self._features(genes) @ self._weights + self._intercept
+        guesses += NOISE * self._errors * rng.standard_normal(guesses.shape)
         for column in np.flatnonzero(self._is_ranked):
             known = self._sorted[:, column]
             guesses[:, column] = np.interp(guesses[:, column], np.arange(len(known)), known)
         return guesses
 
-    def _one_hot(self, genes: GeneMatrix) -> npt.NDArray[np.float32]:
-        features = np.zeros((len(genes), sum(self._layout.num_choices)), dtype=np.float32)
-        features[np.arange(len(genes))[:, None], genes + self._offsets] = self._layout.is_active(genes)
-        return features
+    def _features(self, genes: GeneMatrix) -> Features:
+        one_hot = np.zeros((len(genes), sum(self._layout.num_choices)), dtype=np.float32)
+        one_hot[np.arange(len(genes))[:, None], genes + self._offsets] = self._layout.is_active(genes)
+        if self._pairs is None:
+            return one_hot
+        first, second = self._pairs
+        return np.concatenate([one_hot, one_hot[:, first] * one_hot[:, second]], axis=1)
