@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,19 +16,23 @@ from ofa_hw.space import ArchConfig, SearchSpace
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkCard:
-    """One network: what is known of it by name, its stages' channels, and the command that writes it out."""
+    """One network: what is known of it by name, its stages' channels, and the command that writes it out.
+
+    The command lacks which network: `pick` is its place on the front from 1, None where it takes the architecture.
+    """
 
     title: str
     arch: ArchConfig
     channels: tuple[int, ...]
     facts: dict[str, str]
-    command: str
+    export_command: str
+    pick: int | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain values for the page."""
         facts = [[name, value] for name, value in self.facts.items()]
         told = {"title": self.title, "arch": self.arch.to_dict(), "channels": self.channels, "facts": facts}
-        return told | {"command": self.command}
+        return told | {"export": self.export_command, "pick": self.pick}
 
 
 def network_cards(runs: Sequence[RunResults]) -> dict[str, NetworkCard]:
@@ -100,20 +103,11 @@ def _add(
             "parameters": f"{num_params(space, arch):,}",
         }
         channels = _channels(space, arch)
-        card = NetworkCard(
-            title=title, arch=arch, channels=channels, facts=costs, command=_export_command(results, arch, None)
-        )
-    command = _export_command(results, arch, pick) if pick else card.command
-    cards[arch_id] = dataclasses.replace(card, title=title, facts=card.facts | facts, command=command)
+        export = f"ofa-hw export --run {shlex.quote(str(results.path))} --format tflite"
+        card = NetworkCard(title=title, arch=arch, channels=channels, facts=costs, export_command=export, pick=None)
+    cards[arch_id] = dataclasses.replace(card, title=title, facts=card.facts | facts, pick=pick or card.pick)
 
 
 def _channels(space: SearchSpace, arch: ArchConfig) -> tuple[int, ...]:
     ratios = arch.width_ratios or (1.0,) * len(space.stages)
     return tuple(space.width(stage.out_channels, ratio) for stage, ratio in zip(space.stages, ratios, strict=True))
-
-
-def _export_command(results: RunResults, arch: ArchConfig, pick: int | None) -> str:
-    export = f"ofa-hw export --run {shlex.quote(str(results.path))}"
-    if pick:
-        return f"{export} --pick {pick} --format tflite"
-    return f"echo '{json.dumps(arch.to_dict())}' > arch.json && {export} --arch arch.json --format tflite"

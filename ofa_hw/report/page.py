@@ -93,9 +93,20 @@ def _asset(name: str) -> str:
 
 
 def _json_in_page(value: Any) -> str:
-    """Return JSON that cannot end the script element in which it stands; NaN and infinity are refused."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    """Return JSON that cannot end the script element in which it stands; NaN and infinity are refused.
+
+    Numbers have the six digits that a picture can show.
+    """
+    text = json.dumps(_rounded(value), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: _rounded(entry) for name, entry in value.items()}
+    return [_rounded(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _script_in_page(text: str) -> str:

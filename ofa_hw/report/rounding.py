@@ -14,10 +14,10 @@ def points(fraction: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Return a time in ms with three significant digits, without its unit."""
+    """Return a time in ms with three significant digits, but at most four behind the point, without its unit."""
     if value >= 100:
         return f"{value:.0f}"
-    digits = 1 if value >= 10 else 2 if value >= 1 else 3
+    digits = 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4
     return f"{value:.{digits}f}"
 
 

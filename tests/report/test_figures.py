@@ -68,6 +68,7 @@ def test_a_run_without_files_has_no_figures(synthetic_results, tmp_path):
         (percent(0.8812), "88.1 %"),
         (points(0.0123), "+1.2"),
         (milliseconds(0.4123), "0.412"),
+        (milliseconds(0.03213), "0.0321"),
         (milliseconds(2.345), "2.35"),
         (milliseconds(23.45), "23.4"),
         (milliseconds(234.5), "234"),

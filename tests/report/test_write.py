@@ -184,7 +184,7 @@ def test_each_device_has_the_front_that_was_searched_for_it(tmp_path, synthetic_
     cards = network_cards([results])
     told = cards[results.front["arch_id"].iloc[0]]
     assert "latency on example, predicted, ms" in told.facts
-    assert "--pick 1 " in told.command
+    assert told.pick == 1
     assert len(device_fronts([read_results(run, lut=synthetic_table)])[0].front) == len(own) - 1
 
 
@@ -198,8 +198,8 @@ def test_names_of_a_page_of_several_runs_are_unique_and_each_network_has_its_com
         cards[f"{place}.{results.verified['arch_id'].iloc[0]}"]
         for place, results in ((1, synthetic_results), (2, second_results))
     )
-    assert str(synthetic_results.path) in first.command
-    assert str(second_results.path) in second.command
+    assert str(synthetic_results.path) in first.export_command
+    assert str(second_results.path) in second.export_command
     assert (first.title, second.title) == ("Network 1, verified", "Network 6, verified")
 
 

@@ -55,9 +55,10 @@
     const network = data.networks[archId];
     if (!network || !panel) return;
     const facts = html("dl", {}, network.facts.flatMap(([name, value]) => [html("dt", {}, [name]), html("dd", {}, [value])]));
-    const code = html("code", {}, wordsOf(network.command));
+    const command = commandFor(network);
+    const code = html("code", {}, wordsOf(command));
     const copy = html("button", { type: "button" }, ["Copy"]);
-    copy.addEventListener("click", () => copyText(network.command, code, copy));
+    copy.addEventListener("click", () => copyText(command, code, copy));
     panel.replaceChildren(
       html("h3", {}, [network.title]), facts, pictureOf(network),
       html("p", { class: "note" }, ["Each bar is a block: its height the expand ratio, its width and colour the kernel. Write this network out with"]),
@@ -73,6 +74,11 @@
     return text.split(" ").flatMap((word, index) => [
       ...(index ? [" "] : []), word.length < 30 ? html("span", { class: "word" }, [word]) : word,
     ]);
+  }
+
+  function commandFor({ arch, export: command, pick }) {
+    if (pick) return `${command} --pick ${pick}`;
+    return `echo '${JSON.stringify(arch)}' > arch.json && ${command} --arch arch.json`;
   }
 
   async function copyText(text, code, button) {
