@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from ofa_hw import num_params
 from ofa_hw.cli.main import main
+from ofa_hw.lut.calibration import Calibration
 from ofa_hw.search import read_front_archs
 from tests.search import example
 
@@ -30,6 +31,24 @@ def folder(tmp_path_factory):
 def invoke(folder, monkeypatch):
     monkeypatch.chdir(folder)
     return lambda *words: CliRunner().invoke(main, ["search", "--run", "run", *words])
+
+
+def calibration(relative_error):
+    """A correction that changes nothing, off by `relative_error` by 100 networks."""
+    return Calibration(
+        intercept_ms=0.0,
+        scale=1.0,
+        ms_per_mparam=0.0,
+        ms_per_block=0.0,
+        ms_per_large_kernel=0.0,
+        relative_error=relative_error,
+        covariance=(0.0,) * 25,
+        num_fit=40,
+        num_held_out=60,
+        repeatability=0.004,
+        coverage=0.9,
+        figures=(),
+    )
 
 
 def error_of(result, exit_code=1):
@@ -127,3 +146,41 @@ def test_a_search_imports_no_torch(folder):
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], cwd=folder, env={"PYTHONPATH": ":".join(sys.path)}, check=True)
+
+
+def test_a_limit_is_kept_with_confidence_by_the_tables_own_error(invoke, folder):
+    table = dataclasses.replace(example.table("sure"), calibration=calibration(relative_error=0.05))
+    table.write(folder / "sure.csv")
+    bounds = {}
+    for confidence in ("0.5", "0.95"):
+        budget = ("--max-latency", "0.4ms", "--confidence", confidence, "--evaluations", "5000", "--json")
+        result = invoke("--lut", "sure.csv", *budget)
+        assert result.exit_code == 0, result.output
+        networks = json.loads(result.stdout)["fronts"][0]["networks"]
+        assert max(net["predicted_latency_ms"] for net in networks) <= 0.4
+        # Of what lies outside a central 90 % interval half lies above: its upper end is the one-sided 95 % bound.
+        bounds[confidence] = max(net["predicted_latency_high_ms"] for net in networks)
+    assert 0.36 < bounds["0.95"] <= 0.4 < bounds["0.5"]
+
+
+def test_a_predictor_of_another_space_is_refused(invoke, folder):
+    smaller = dataclasses.replace(example.SPACE, name="smaller", depths=example.SPACE.depths[:-1])
+    example.predictor(space=smaller).save(folder / "smaller")
+    told = error_of(invoke("--lut", "phone.csv", "--predictor", "smaller"))
+    assert "it was fitted to 'smaller': fit one with `ofa-hw fit`, or give another --predictor" in told
+
+
+def test_samples_that_are_not_finite_are_refused_with_their_line(folder):
+    run = example.run(folder / "broken", fitted=False)
+    lines = run.samples_path.read_text().splitlines()
+    row = json.loads(lines[2]) | {"top1": float("nan")}
+    run.samples_path.write_text("\n".join([*lines[:2], json.dumps(row), *lines[3:], ""]))
+    told = error_of(CliRunner().invoke(main, ["fit", "--run", str(run.path)]))
+    assert "line 3: top1 must be a fraction from 0 to 1; came nan" in told
+
+
+def test_fit_tells_the_learning_curve(folder):
+    result = CliRunner().invoke(main, ["fit", "--run", str(folder / "run"), "--model", "ridge", "--learning-curve"])
+    assert result.exit_code == 0, result.output
+    assert "by this curve 300 subnets instead of 150 lower the RMSE" in result.stderr
+    assert (folder / "run" / "predictor" / "learning_curve.csv").exists()
