@@ -1,0 +1,44 @@
+"""The adapter: what file a workload becomes, and which worker opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.formats.onnx import write_onnx
+from ofa_hw.profiling import Device, MeasurementPlan, Workload
+from profilers.model_files import ModelFileProfiler
+from profilers.transport import LocalTransport
+
+
+class PlainOnnxRuntimeProfiler(ModelFileProfiler):
+    """ONNX models in ONNX Runtime, executed operator by operator as they are written."""
+
+    runtime = "plain-onnxruntime"
+    distribution = "onnxruntime"
+    extra = "onnx"
+    method = "wall clock around session.run(), optimisations off"
+    suffix = ".onnx"
+    is_nhwc = False
+    worker_runtime = "plain-onnxruntime"
+
+    def __init__(self, device: Device | None = None) -> None:
+        """Time on this machine."""
+        super().__init__(device)
+        if self.device.transport != "local":
+            raise InvalidInputError(
+                f"{self.runtime} runs on this machine alone; came transport {self.device.transport!r}"
+            )
+        self.transport = LocalTransport(self.device, worker=Path(__file__).with_name("worker.py"))
+
+    def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
+        """Return the .onnx file of `workload`."""
+        if plan.dtype != "float32":
+            raise InvalidInputError(f"dtype must be float32 for {self.runtime}; came {plan.dtype!r}")
+        return write_onnx(workload.folded(), batch_size=plan.batch_size)
+
+    def options(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> dict[str, Any]:
+        """Return nothing: a model tells all that the worker must know."""
+        return {}
