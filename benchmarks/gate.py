@@ -1,9 +1,8 @@
 """How often the CI gate is wrong: 100 pairs of runs with no change, and 100 whose second model does 8 % more work.
 
 Every run is a whole gate of `ofa-hw bench` on a model of 25 equal blocks, or of 27 for the slower one: real timings of
-real work, the models in turn. Each run of the slower one is compared with the run before it and the one after; each run
-of the first one with its next and the next but one (no change). So a run is part of up to six pairs. The gate fails
-above 5 %.
+real work, the two models in turn. The pairs are the runs that lie nearest in time, so a run is part of several, and
+pairs are not independent. The gate fails above 5 %.
 
     python -m benchmarks.gate --journal gate.jsonl --max-minutes 5   # as often as needed; it goes on where it was
 """
@@ -41,16 +40,17 @@ BLOCK = BlockSpec(
 )
 NUM_BLOCKS = {"same": 25, "slower": 27}
 THRESHOLD = 0.05
+NUM_PAIRS = 100
 
 
 @click.command()
 @click.option("--journal", type=click.Path(path_type=Path), required=True, help="Where every run is kept.")
-@click.option("--pairs", default=100, show_default=True, help="Pairs of each kind.")
+@click.option("--runs", default=100, show_default=True, help="Runs of both models together.")
 @click.option("--processes", default=16, show_default=True, help="As `ofa-hw bench` has it.")
 @click.option("--max-minutes", default=60.0, show_default=True, help="Stop after a run that ends later than this.")
-def main(journal: Path, pairs: int, processes: int, max_minutes: float) -> None:
+def main(journal: Path, runs: int, processes: int, max_minutes: float) -> None:
     """Time what is still missing, then judge all pairs and write the note."""
-    wanted = ["same", *(["slower", "same"] * (pairs // 2)), "same"]
+    wanted = [("same", "slower")[number % 2] for number in range(runs)]
     rows = read_jsonl(journal)
     end = time.monotonic() + 60 * max_minutes
     with tempfile.TemporaryDirectory() as folder, show_progress() as progress:
@@ -62,7 +62,7 @@ def main(journal: Path, pairs: int, processes: int, max_minutes: float) -> None:
             rows.append(_timed(suites[wanted[number]], wanted[number], processes, seed=number))
             append_jsonl(journal, rows[-1])
             progress("gates", number + 1, len(wanted))
-    _judge(rows, pairs, processes)
+    _judge(rows[:runs], processes)
 
 
 def _write_suite(folder: Path, name: str) -> Path:
@@ -82,12 +82,11 @@ def _timed(suite: Path, name: str, processes: int, *, seed: int) -> dict[str, ob
     return {"name": name, "seconds": seconds, "others_load": load, "figure": dataclasses.asdict(told.figures[0])}
 
 
-def _judge(rows: list[dict[str, object]], pairs: int, processes: int) -> None:
-    first = [_benchmark(row) for row in rows if row["name"] == "same"]
-    slower_runs = [_benchmark(row) for row in rows if row["name"] == "slower"]
-    num = pairs // 2
-    same = [_compared(first[i], first[i + step]) for i in range(num) for step in (1, 2)]
-    slower = [_compared(first[i + step], slower_runs[i]) for i in range(num) for step in (0, 1)]
+def _judge(rows: list[dict[str, object]], processes: int) -> None:
+    runs = [_benchmark(row) for row in rows]
+    is_slower = [row["name"] == "slower" for row in rows]
+    same = [_compared(runs[i], runs[j]) for i, j in _nearest(is_slower, slower=False)]
+    slower = [_compared(runs[i], runs[j]) for i, j in _nearest(is_slower, slower=True)]
     seconds = np.array([row["seconds"] for row in rows], float)
     loads = np.array([row["others_load"] for row in rows], float)
     covered = sum(pair.changes[0].low <= 1 <= pair.changes[0].high for pair in same)
@@ -97,6 +96,7 @@ def _judge(rows: list[dict[str, object]], pairs: int, processes: int) -> None:
         ("figure", "no change", "+8 % work"),
         [
             ("pairs", len(same), len(slower)),
+            ("runs that they are made of", is_slower.count(False), len(rows)),
             *((verdict.value, len(_of(same, verdict)), len(_of(slower, verdict))) for verdict in _VERDICTS),
             ("change, median", _percent(same, 50), _percent(slower, 50)),
             ("change, 5th to 95th percentile", f"{_percent(same, 5)} to {_percent(same, 95)}",
@@ -117,6 +117,15 @@ def _benchmark(row: dict[str, object]) -> Benchmark:
     told = dict(row["figure"])
     times = ProcessTimes(**{name: tuple(values) for name, values in told["times"].items()})
     return Benchmark(name="gate", figures=(Figure(**{**told, "times": times}),))
+
+
+def _nearest(is_slower: list[bool], *, slower: bool) -> list[tuple[int, int]]:
+    """Return the `NUM_PAIRS` pairs of a run of the first model and a later one of it, or any of the slower one."""
+    numbers = range(len(is_slower))
+    pairs = [
+        (i, j) for i in numbers for j in numbers if not is_slower[i] and is_slower[j] == slower and (slower or i < j)
+    ]
+    return sorted(pairs, key=lambda pair: abs(pair[0] - pair[1]))[:NUM_PAIRS]
 
 
 def _compared(before: Benchmark, now: Benchmark) -> Comparison:
