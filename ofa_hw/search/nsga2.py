@@ -24,7 +24,7 @@ Evaluate = Callable[[GeneMatrix], npt.ArrayLike]
 
 POOL_FACTOR, MIN_POOL = 3, 200
 """Children that are made for each that is evaluated, and how many at least."""
-GROWTH = 1.1
+GROWTH = 1.15
 """The surrogate is fitted again when the evaluations have grown by this factor."""
 MAX_TRIES = 20
 MAX_SURROGATE_FEATURES = 2000
@@ -214,15 +214,12 @@ class Nsga2:
         self, rows: GeneMatrix, num: int, taken: set[bytes] | frozenset[bytes] = frozenset()
     ) -> tuple[GeneMatrix, GeneMatrix]:
         """Return the first `num` different rows that were not asked, and the rest of `rows` behind them."""
-        found: dict[bytes, int] = {}
-        end = len(rows)
-        for index, key in enumerate(_keys(rows)):
-            if key not in self._asked and key not in taken:
-                if len(found) == num:
-                    end = index
-                    break
-                found.setdefault(key, index)
-        return rows[list(found.values())], rows[end:]
+        keys, asked = _keys(rows), self._asked
+        fresh = [index for index, key in enumerate(keys) if key not in asked and key not in taken]
+        # The first of equal rows counts: later ones are overwritten by it.
+        firsts = sorted({keys[index]: index for index in reversed(fresh)}.values())
+        end = firsts[num] if len(firsts) > num else len(rows)
+        return rows[firsts[:num]], rows[end:]
 
 
 def _keys(genes: GeneMatrix) -> list[bytes]:
