@@ -17,6 +17,7 @@ TORCH_FREE = (
     "cost",
     "predictor",
     "search",
+    "bench",
     "report",
     "doctor",
 )
