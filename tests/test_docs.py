@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ofa_hw.plugins import get_profiler, list_profilers
+from ofa_hw.profiling.device import read_devices
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -56,6 +59,24 @@ def test_links_that_lead_nowhere_and_code_that_does_not_compile_are_found(tmp_pa
     assert "missing.md leads nowhere" in told
     assert "does not compile" in told
     assert "example.org" not in told
+
+
+DEVICE_BLOCKS = [
+    pytest.param(block, id=f"{path.stem}-{index}")
+    for path in check.documents()
+    for index, (language, block) in enumerate(check.FENCE.findall(path.read_text()))
+    if language == "toml" and "[devices." in block
+]
+
+
+@pytest.mark.parametrize("block", DEVICE_BLOCKS)
+def test_every_device_of_the_guides_is_understood(block, tmp_path):
+    (tmp_path / "ofa-hw.toml").write_text(block)
+    devices = read_devices(tmp_path / "ofa-hw.toml")
+    assert devices
+    for device in devices.values():
+        if device.runtime in list_profilers():  # the guide to a profiler of one's own names one that is not there
+            get_profiler(device.runtime, device)
 
 
 # The tutorial's Python needs what its commands make: tests/test_tutorial.py runs both.
