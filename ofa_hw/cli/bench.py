@@ -163,7 +163,9 @@ def compare_files(
     markdown: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare two files benchmark.json, BEFORE and NOW; exits with 3 as `ofa-hw bench` does.
+    """Compare two files benchmark.json.
+
+    BEFORE and NOW must be of one device; the exit code is 3 where a figure of NOW is slower and --fail-above is given.
 
     \b
     Example:

@@ -98,6 +98,45 @@ def test_text_is_no_input(tmp_path):
         marks_of(OnnxRuntimeProfiler(None), ModelFile(path=path))
 
 
+def write_sum(path, signature, kind):
+    """Write a .tflite file that adds its inputs `a b` and `b` of this shape, -1 for what is open, and type."""
+    flatbuffers = pytest.importorskip("flatbuffers")
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    graph = schema.SubGraphT()
+    graph.inputs, graph.outputs, graph.tensors = [0, 1], [2], []
+    for name in ("a b", "b", "y"):
+        tensor = schema.TensorT()
+        tensor.name, tensor.type, tensor.buffer = name.encode(), kind, 0
+        tensor.shape, tensor.shapeSignature = [max(size, 1) for size in signature], list(signature)
+        graph.tensors.append(tensor)
+    operator = schema.OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0, 1], [2]
+    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.AddOptions, schema.AddOptionsT()
+    graph.operators = [operator]
+    code = schema.OperatorCodeT()
+    code.version = 1
+    model = schema.ModelT()
+    model.version, model.buffers, model.operatorCodes, model.subgraphs = 3, [schema.BufferT()], [code], [graph]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(builder.Output())
+    return path
+
+
+def test_tflite_files_with_several_inputs_open_shapes_and_integers_are_timed(tmp_path):
+    float32, int32 = 0, 2
+    two = write_sum(tmp_path / "two.tflite", (1, 8, 8, 4), float32)
+    free = write_sum(tmp_path / "free.tflite", (-1, -1, -1, 3), float32)
+    whole = write_sum(tmp_path / "whole.tflite", (1, 8, 8, 4), int32)
+    given = ModelFile(path=free, shapes={"a b": (1, 16, 16, 3), "b": (1, 16, 16, 3)})
+    assert marks_of(TfliteProfiler(None), ModelFile(path=two), ModelFile(path=free), given, ModelFile(path=whole)) == (
+        "",
+        "assumed:a_b=1x224x224x3 assumed:b=1x224x224x3",
+        "",
+        "partly-delegated",
+    )
+
+
 def test_an_int8_tflite_file_is_timed(tmp_path):
     blocks = (random_block(light_block()),)
     path = tmp_path / "int8.tflite"

@@ -1,5 +1,6 @@
 """The real `adb` client against a device on the loopback, whose benchmark_model runs in LiteRT."""
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from ofa_hw.bench.reference import reference_for
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
-from ofa_hw.profiling import Device, MeasurementPlan, Workload, measure
+from ofa_hw.formats.tflite import write_tflite
+from ofa_hw.profiling import Device, MeasurementPlan, ModelFile, Workload, measure
 from ofa_hw.space import get_space
 from ofa_hw.testing import ProfilerContract, heavy_block
 from profilers import tflite_adb
@@ -142,6 +145,22 @@ def test_nothing_is_left_on_the_phone(device, phone):
     assert any(name.startswith("ofa-hw-") for name in phone.files())
     session.close()
     assert not phone.files()
+
+
+@needs_phone
+def test_a_model_of_somebody_else_is_timed_beside_the_reference(device, tmp_path):
+    path = tmp_path / "a.tflite"
+    path.write_bytes(write_tflite(Workload.of_block(heavy_block()).folded()))
+    profiler = make_profiler(device)
+    assert profiler.model_suffixes == (".tflite",)
+    reference, foreign = reference_for(profiler), Workload(name="a", file=ModelFile(path=path))
+    session = profiler.open([foreign, reference], MeasurementPlan())
+    try:
+        assert min(session.time([0, 1], [1, 1]).ms) > 0
+    finally:
+        session.close()
+    with pytest.raises(DeviceError, match="leave out those of a"):
+        profiler.open([dataclasses.replace(foreign, file=ModelFile(path=path, shapes={"x": (1,)}))], MeasurementPlan())
 
 
 @needs_phone
