@@ -17,12 +17,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import dataclasses  # noqa: E402
+import functools  # noqa: E402
 import statistics  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import click  # noqa: E402
@@ -113,7 +113,7 @@ def nasbench_rows() -> list[Row]:
 
 def device_rows() -> list[Row]:
     """Return how near its exact front each device's own comes in a search for three, and the robust one to its own."""
-    named = _named("ridge", list(LARGE_KERNELS))
+    named = _named("ridge", tuple(LARGE_KERNELS))
     problems = device_problems(named, [], {})
     begin = time.perf_counter()
     found = search_devices(problems, num_evaluations=NUM_EVALUATIONS)
@@ -140,7 +140,7 @@ def speed_rows() -> list[Row]:
     """Return architectures scored a second with a table and the MLP, the peer in the same run, in turn."""
     from benchmarks.once_for_all_search import evolve
 
-    named = _named("mlp", ["even"])
+    named = _named("mlp", ("even",))
     problem = SearchProblem(space=named.space, objectives=(named["top1"], named["latency"]))
     predictor, latency = named["top1"].predictor, named["latency"]
     limit_ms = float(np.median(latency.evaluate(named.space.sample_genes(1000, np.random.default_rng(0)))))
@@ -173,7 +173,7 @@ def speed_rows() -> list[Row]:
 
 def wall_rows() -> list[Row]:
     """Return what `ofa-hw search` takes from the shell with its defaults."""
-    named = _named("mlp", ["even"])
+    named = _named("mlp", ("even",))
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder) / "run", {"space": SPACE.to_dict()})
         named["top1"].predictor.save(run.predictor_path)
@@ -198,7 +198,8 @@ def wall_rows() -> list[Row]:
     ]
 
 
-def _named(model: str, devices: Sequence[str]) -> NamedObjectives:
+@functools.cache
+def _named(model: str, devices: tuple[str, ...]) -> NamedObjectives:
     archs, top1 = read_ofa_accuracies()
     predictor = AccuracyPredictor.fit(SPACE, archs, top1, model=model, num_folds=5)
     tables = {device: _invented_table(device, LARGE_KERNELS[device]) for device in devices}
