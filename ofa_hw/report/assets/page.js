@@ -38,7 +38,7 @@
           svg("title", {}, [`kernel ${kernel}x${kernel}, expand ratio ${ratio}`]),
         ]));
         parts.push(svg("text", { x: x + width / 2, y: base - 5, "text-anchor": "middle", "font-size": 10, fill: "var(--surface)", "font-weight": 600 }, [String(kernel)]));
-        parts.push(svg("text", { x: x + width / 2, y: base - height - 4, "text-anchor": "middle", "font-size": 10, fill: "var(--muted)" }, [`×${ratio}`]));
+        parts.push(svg("text", { x: x + width / 2, y: base - height - 4, "text-anchor": "middle", "font-size": 10, fill: "var(--muted)" }, [`×${String(ratio).replace(/^0/, "")}`]));
         x += width + 3;
       });
       parts.push(svg("rect", { x: start, y: base + 5, width: x - start - 3, height: 2, fill: "var(--line)" }));

@@ -154,6 +154,7 @@ def _columns(fronts: Sequence[DeviceFront], titles: tuple[str, ...]) -> tuple[Co
 
 
 def summary_of(arch: ArchConfig) -> str:
-    """Return the resolution, the depths and the kernel sizes of `arch` on one line."""
+    """Return the resolution, the depths, the kernel sizes and, where they are chosen, the widths on one line."""
+    widths = f", widths {' '.join(f'{ratio:g}' for ratio in arch.width_ratios)}" if arch.width_ratios else ""
     kernels = " ".join("".join(str(block.kernel_size) for block in stage) for stage in arch.stages)
-    return f"{arch.resolution} px, depths {'-'.join(map(str, arch.depths))}, kernels {kernels}"
+    return f"{arch.resolution} px, depths {'-'.join(map(str, arch.depths))}, kernels {kernels}{widths}"
