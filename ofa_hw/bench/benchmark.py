@@ -47,10 +47,14 @@ class Benchmark:
     def to_json(self) -> dict[str, Any]:
         """Return plain values; `read_benchmark` reads them back."""
         head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "tool_version": __version__}
-        return head | dataclasses.asdict(self) | {
-            "figures": [dataclasses.asdict(figure) for figure in self.figures],
-            "conditions": [dataclasses.asdict(conditions) for conditions in self.conditions],
-        }
+        return (
+            head
+            | dataclasses.asdict(self)
+            | {
+                "figures": [dataclasses.asdict(figure) for figure in self.figures],
+                "conditions": [dataclasses.asdict(conditions) for conditions in self.conditions],
+            }
+        )
 
 
 def this_machine() -> dict[str, Any]:

@@ -123,6 +123,8 @@ def command(
         return
     if suite_file is None:
         raise click.UsageError("give --suite, or the command compare")
+    if fail_above and not baseline:
+        raise click.UsageError("--fail-above needs a --baseline to compare with")
 
     from ofa_hw.bench import compare, gate_plan, read_benchmark, read_suite, run_suite
     from ofa_hw.bench.outputs import bencher_metrics, github_action_rows

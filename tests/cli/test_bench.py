@@ -113,6 +113,12 @@ def test_without_a_suite_it_is_a_usage_error():
     assert "give --suite, or the command compare" in result.stderr
 
 
+def test_a_gate_without_a_baseline_would_never_fail_and_is_a_usage_error(bench):
+    result = bench("--fail-above", "5%")
+    assert result.exit_code == 2
+    assert "--fail-above needs a --baseline" in result.stderr
+
+
 def test_a_shell_completes_its_options_and_its_command():
     shell = BashComplete(main, {}, "ofa-hw", "_OFA_HW_COMPLETE")
     assert "--fail-above" in [item.value for item in shell.get_completions(["bench"], "--")]
