@@ -73,7 +73,8 @@ def _calibration_text(calibration: Any) -> str:
 @command.command()
 @click.argument("paths", type=TABLE, nargs=-1, required=True)
 @click.option("--space", "space_name", help="Also check that every block of this space is there.")
-def validate(paths: tuple[Path, ...], space_name: str | None) -> None:
+@json_option
+def validate(paths: tuple[Path, ...], space_name: str | None, as_json: bool) -> None:
     """Check tables; the first fault is told with file, line and column.
 
     \b
@@ -84,12 +85,18 @@ def validate(paths: tuple[Path, ...], space_name: str | None) -> None:
     from ofa_hw.lut import LatencyTable
     from ofa_hw.space import get_space
 
+    sound = []
     for path in paths:
         table = LatencyTable.read(path)
         if space_name is not None:
             for spec in unique_block_specs(get_space(space_name)):
                 table.block_ms(spec)
-        click.echo(f"{path}: {len(table.measurements)} blocks of {table.space} on {table.device}, sound")
+        told = {"table": str(path), "space": table.space, "device": table.device, "blocks": len(table.measurements)}
+        sound.append(told)
+        if not as_json:
+            click.echo(f"{path}: {told['blocks']} blocks of {table.space} on {table.device}, sound")
+    if as_json:
+        print_json(sound)
 
 
 @command.command()
@@ -137,7 +144,8 @@ def diff(first: Path, second: Path, rows: int, as_json: bool) -> None:
 @click.option("--space", "space_name", required=True, help="The space whose blocks the files tell of.")
 @click.option("--out", type=TABLE, required=True, help="The table to write.")
 @click.option("--device", help="The device that was published.  [default: the name of OUT]")
-def import_(paths: tuple[Path, ...], space_name: str, out: Path, device: str | None) -> None:
+@json_option
+def import_(paths: tuple[Path, ...], space_name: str, out: Path, device: str | None, as_json: bool) -> None:
     """Make a table of published ones: the YAML of once-for-all or ProxylessNAS, one file for each input size.
 
     \b
@@ -152,5 +160,9 @@ def import_(paths: tuple[Path, ...], space_name: str, out: Path, device: str | N
     table = import_tables(paths, space, device=device or out.stem)
     table.write(out)
     num_blocks = len(unique_block_specs(space, table.resolutions))
+    if as_json:
+        told = {"table": str(out), "device": table.device, "blocks": len(table.measurements), "of": num_blocks}
+        print_json(told | {"resolutions": table.resolutions})
+        return
     sizes = ", ".join(map(str, table.resolutions))
     remark(f"{out}: {len(table.measurements)} of the {num_blocks} blocks of {space.name} at {sizes} px")
