@@ -4,6 +4,7 @@ import pytest
 
 from ofa_hw.bench import read_suite
 from ofa_hw.errors import InvalidInputError
+from tests.test_docs import ROOT, check
 
 
 @pytest.fixture
@@ -70,3 +71,23 @@ def test_the_same_name_twice_is_refused(write):
     with pytest.raises(InvalidInputError, match="name of its own"):
         read_suite(write("[models]\n'late/conv-r28-i1-m0-o16-k3-s2-h_swish' = 'a.tflite'\n"
                          "[blocks]\nlate = { space = 'fashion', keys = ['conv-*'] }"))  # fmt: skip
+
+
+def test_the_suite_of_the_guide_is_understood(tmp_path):
+    (text,) = [
+        block
+        for language, block in check.FENCE.findall((ROOT / "docs" / "guides" / "ci.md").read_text())
+        if language == "toml"
+    ]
+    (tmp_path / "models").mkdir()
+    for name in ("classifier.tflite", "detector.onnx"):
+        (tmp_path / "models" / name).write_bytes(b"model")
+    (tmp_path / "suite.toml").write_text(text)
+    suite = read_suite(tmp_path / "suite.toml")
+    assert suite.name == "mobile"
+    assert suite.workloads[1].file.shapes == {"x": (1, 3, 48, 192)}
+    assert len(suite.workloads) > 2
+
+
+def test_the_suite_of_our_own_gate_is_understood():
+    assert len(read_suite(ROOT / "benchmarks" / "suite.toml").workloads) == 6

@@ -1,6 +1,7 @@
 """`ofa-hw bench`: exit codes, files, and what is refused in one line."""
 
 import json
+import shlex
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -13,6 +14,7 @@ from ofa_hw.files import write_json
 from ofa_hw.profiling import Device
 from tests.bench.example import benchmark, figure
 from tests.profiling.fake import FakeProfiler
+from tests.test_docs import ROOT, check
 
 
 @pytest.fixture
@@ -117,6 +119,17 @@ def test_a_gate_without_a_baseline_would_never_fail_and_is_a_usage_error(bench):
     result = bench("--fail-above", "5%")
     assert result.exit_code == 2
     assert "--fail-above needs a --baseline" in result.stderr
+
+
+def test_the_examples_of_the_help_and_the_guide_run_as_they_stand(bench):
+    guide = (ROOT / "docs" / "guides" / "ci.md").read_text()
+    texts = [command.help for words, command in check.every_command() if words[0] == "bench"]
+    texts += [block for language, block in check.FENCE.findall(guide) if language == "sh"]
+    lines = [line for text in texts for line in check.command_lines(text.replace("\b", ""))]
+    assert len(lines) == 6
+    for line in lines:
+        result = CliRunner().invoke(main, shlex.split(line)[1:], catch_exceptions=False)
+        assert result.exit_code == 0, f"{line}\n{result.output}"
 
 
 def test_a_shell_completes_its_options_and_its_command():
