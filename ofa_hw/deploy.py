@@ -11,6 +11,7 @@ from torch import Tensor
 from ofa_hw.export import SUFFIXES, ExportCheck, export_subnet, model_card
 from ofa_hw.files import write_text
 from ofa_hw.formats.graph import Normalisation
+from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig
 from ofa_hw.training.batches import ImageBatches
@@ -35,6 +36,7 @@ def export_chosen(
     *,
     takes_pixels: bool = False,
     num_calibration_images: int = 500,
+    progress: ProgressCallback = no_progress,
 ) -> ExportedNet:
     """Write `arch` with the best weights that `run` has, and its card, a Markdown file of the same name.
 
@@ -61,6 +63,7 @@ def export_chosen(
         calibration=_all(images.train.first(num_calibration_images), arch) if format_name == "tflite-int8" else None,
         normalisation=normalisation,
         metadata=metadata,
+        progress=progress,
     )
     card = check.path.with_name(f"{check.path.name}.md")
     write_text(card, model_card(check, run.space, arch, metadata=metadata, takes_pixels=takes_pixels))

@@ -46,6 +46,7 @@ class DeviceAnswer:
 
     name: str
     runtime: str
+    num_threads: int
     answers: bool
     state: Mapping[str, str]
     reason: str
@@ -139,7 +140,14 @@ def _ask_devices() -> Iterable[DeviceAnswer]:
             state = profiler.state()
         except OfaHwError as error:
             reason = " ".join(str(error).split())
-        yield DeviceAnswer(name=device.name, runtime=device.runtime, answers=not reason, state=state, reason=reason)
+        yield DeviceAnswer(
+            name=device.name,
+            runtime=device.runtime,
+            num_threads=device.num_threads,
+            answers=not reason,
+            state=state,
+            reason=reason,
+        )
 
 
 def _advice(found: Diagnosis) -> Iterable[str]:

@@ -55,7 +55,12 @@ def test_clock_noise_leaves_the_process_on_its_cores():
             {
                 "devices": (
                     doctor.DeviceAnswer(
-                        name="host", runtime="tflite", answers=True, state={"governor": "powersave"}, reason=""
+                        name="host",
+                        runtime="tflite",
+                        num_threads=1,
+                        answers=True,
+                        state={"governor": "powersave"},
+                        reason="",
                     ),
                 )
             },

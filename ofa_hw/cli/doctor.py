@@ -40,11 +40,12 @@ def command(as_json: bool) -> None:
         [(package.name, package.version or "missing", package.extra or "core") for package in found.packages],
     )
     print_table(
-        ("device", "runtime", "answers", "governor", "clock", "host, or why not"),
+        ("device", "runtime", "threads", "answers", "governor", "clock", "host, or why not"),
         [
             (
                 device.name,
                 device.runtime,
+                device.num_threads,
                 "yes" if device.answers else "no",
                 device.state.get("governor"),
                 device.state.get("clocks"),

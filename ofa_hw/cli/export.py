@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json, remark
+from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
 from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_option
 
 
@@ -59,7 +59,16 @@ def command(
 
     folder = RunFolder.open(run)
     arch = chosen_arch(folder, pick, arch_file)
-    made = export_chosen(folder, arch, format_name, out, takes_pixels=pixels, num_calibration_images=calibration_images)
+    with show_progress() as progress:
+        made = export_chosen(
+            folder,
+            arch,
+            format_name,
+            out,
+            takes_pixels=pixels,
+            num_calibration_images=calibration_images,
+            progress=progress,
+        )
     check = made.check
     facts = dataclasses.asdict(check) | {"path": str(check.path), "card": str(made.card)}
     facts |= {"is_finetuned": made.is_finetuned, "takes_pixels": pixels, "arch_id": arch.arch_id}

@@ -23,6 +23,7 @@ from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
 from ofa_hw.nn import fold_chain
 from ofa_hw.nn.reference import value_ranges
+from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import ArchConfig, SearchSpace
 
 SUFFIXES = {"tflite": ".tflite", "tflite-int8": ".int8.tflite", "onnx": ".onnx", "pt2": ".pt2"}
@@ -67,6 +68,7 @@ def export_subnet(
     calibration: Tensor | None = None,
     normalisation: Normalisation | None = None,
     metadata: Mapping[str, str] | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> ExportCheck:
     """Write `subnet`, a network of `build_subnet(space, arch)`, to `path` and compare the file with torch.
 
@@ -97,7 +99,7 @@ def export_subnet(
     content, run = _WRITERS[format](job)
     with torch.no_grad():
         expected = torch.cat([network(part) for part in torch.split(images, 250)]).numpy()
-    found = np.concatenate([run(image[None]) for image in images.numpy()])
+    found = _run_all(run, images.numpy(), progress)
     check = ExportCheck(
         path=path,
         format=format,
@@ -200,6 +202,16 @@ _WRITERS: dict[str, Callable[[_Job], tuple[bytes, Runner]]] = {
     "onnx": _write_onnx,
     "pt2": _write_pt2,
 }
+
+
+def _run_all(run: Runner, images: Array, progress: ProgressCallback) -> Array:
+    """Return the logits (n, classes) of the file, an image at a time."""
+    logits = []
+    for index, image in enumerate(images):
+        logits.append(run(image[None]))
+        if index % 50 == 49 or index + 1 == len(images):
+            progress("compare the file with torch", index + 1, len(images))
+    return np.concatenate(logits)
 
 
 def _judge(check: ExportCheck) -> None:
