@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.metadata
 import json
+import platform
 from typing import Any
 
+from ofa_hw import __version__
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import count, milliseconds, percent, points, seconds
 
@@ -81,7 +85,20 @@ def provenance_of(results: RunResults) -> list[tuple[str, str]]:
     if results.lut:
         conditions = dataclasses.asdict(results.lut.conditions) | dict(results.lut.notes)
         facts |= {f"table: {name}": value for name, value in conditions.items()}
+    versions = results.predictor.get("versions", {})
+    if versions:
+        facts["predictor: versions"] = [f"{package} {version}" for package, version in versions.items()]
+    facts["report: versions"] = [f"ofa-hw {__version__}", f"Python {platform.python_version()}", *_installed()]
     return [(name.replace("_", " "), _told(value)) for name, value in facts.items() if not _holds_tables(value)]
+
+
+def _installed() -> list[str]:
+    """Return the packages with their versions on which the figures of a report depend most."""
+    found = []
+    for package in ("torch", "numpy", "scikit-learn", "ai-edge-litert", "onnxruntime", "altair"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{package} {importlib.metadata.version(package)}")
+    return found
 
 
 def _holds_tables(value: Any) -> bool:
