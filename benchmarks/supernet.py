@@ -10,11 +10,11 @@ sets, which helps the peer too. Peak memory is the resident set of a process tha
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import click
 import numpy as np
@@ -132,7 +132,9 @@ def peak_of(side: str, threads: int) -> float:
         step = peer_step_of(peer.make_peer(), None, [SPACE.largest], x_BCHW, labels)
     for turn in range(3):
         step(turn)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # ru_maxrss would be that of the parent, which a process inherits over fork and exec.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def step_of(
