@@ -8,7 +8,7 @@ import pytest
 from ofa_hw import plugins
 from ofa_hw.cost import Macs
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.search import NamedObjectives, name_tables, prove_front
+from ofa_hw.search import Limit, NamedObjectives, SearchProblem, name_tables, prove_front
 from ofa_hw.search.devices import device_problems, search_devices
 from ofa_hw.search.proof import hypervolume_gap
 from tests.search import example
@@ -110,9 +110,14 @@ def test_a_front_lacks_what_a_better_one_has():
     assert hypervolume_gap(best[[0, 2]], best) == pytest.approx(1, abs=1e-6)
 
 
-def test_a_local_proof_leaves_no_single_change_that_improves():
-    named = NamedObjectives.of(example.SPACE, example.predictor("mlp"), {"phone": TABLES["phone"]})
-    problem = dataclasses.replace(device_problems_of_one(named), limits=())
+def test_a_local_proof_leaves_no_single_change_that_improves(predictor):
+    named = NamedObjectives.of(example.SPACE, predictor, {"phone": TABLES["phone"]})
+    # A limit on what is no objective: the front is not that without the limit, cut.
+    problem = SearchProblem(
+        space=named.space,
+        objectives=(named["top1"], named["latency"]),
+        limits=(Limit(objective=named["params"], bound=110_000.0),),
+    )
     found = search_devices({"front": problem}, num_evaluations=600)["front"]
     proof = prove_front(problem, found.genes)
     assert proof.kind == "local"
@@ -121,9 +126,3 @@ def test_a_local_proof_leaves_no_single_change_that_improves():
     again = prove_front(problem, proof.genes)
     assert again.gap == pytest.approx(0, abs=1e-12)
     assert len(again.genes) == len(proof.genes)
-
-
-def device_problems_of_one(named):
-    from ofa_hw.search import SearchProblem
-
-    return SearchProblem(space=named.space, objectives=(named["top1"], named["latency"]))
