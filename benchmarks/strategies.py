@@ -131,7 +131,7 @@ class Bench:
         train, val, test = (
             ImageBatches(part, mean=mean, std=std) for part in (dataset.train, dataset.val, dataset.test)
         )
-        return cls(name=name, space=space, train=train, val=val.first(NUM_VAL_IMAGES), test=test, keep=keep)
+        return cls(name=name, space=space, train=train, val=val.draw(NUM_VAL_IMAGES), test=test, keep=keep)
 
     @property
     def corners(self) -> dict[str, ArchConfig]:
@@ -185,7 +185,7 @@ class Bench:
         phases = schedule(space, trial.num_images, trial.learning_rate)
         config = TrainingConfig(phases=phases, seed=trial.seed, batch_size=64)
         net = Supernet(space, generator=torch.Generator().manual_seed(trial.seed))
-        trainer = Trainer(net, config, self._run(trial), train=self.train, val=self.val.first(250))
+        trainer = Trainer(net, config, self._run(trial), train=self.train, val=self.val.draw(250))
         is_whole = not trainer.resume()
         began = time.process_time()
         trainer.train()

@@ -60,7 +60,7 @@ def export_chosen(
         format_name,
         images=_pixels(test, normalisation) if normalisation else test,
         labels=images.test.labels,
-        calibration=_all(images.train.first(num_calibration_images), arch) if format_name == "tflite-int8" else None,
+        calibration=_all(images.train.draw(num_calibration_images), arch) if format_name == "tflite-int8" else None,
         normalisation=normalisation,
         metadata=metadata,
         progress=progress,

@@ -31,6 +31,8 @@ FORMATS = tuple(SUFFIXES)
 MAX_LOGIT_ERROR = 1e-4
 MIN_INT8_AGREEMENT = 0.9
 """An int8 file must name the same class as torch for this share of the images; a trained network reaches 0.97."""
+MAX_INT8_LOSS = 0.01
+"""Or lose no more top-1 than this."""
 
 
 class ExportError(OfaHwError):
@@ -216,11 +218,13 @@ def _run_all(run: Runner, images: Array, progress: ProgressCallback) -> Array:
 
 def _judge(check: ExportCheck) -> None:
     if check.format == "tflite-int8":
-        if check.top1_agreement < MIN_INT8_AGREEMENT:
+        # Where torch itself hardly knows, small errors change many classes and cost nothing.
+        is_worse = check.top1 is None or check.torch_top1 is None or check.top1 < check.torch_top1 - MAX_INT8_LOSS
+        if check.top1_agreement < MIN_INT8_AGREEMENT and is_worse:
             raise ExportError(
                 f"{check.path}: int8 must name torch's class for {MIN_INT8_AGREEMENT:.0%} of {check.num_images} "
-                f"images; it does for {check.top1_agreement:.1%}; nothing was written; calibrate with more images, "
-                "or use float"
+                f"images, or be right as often; it does for {check.top1_agreement:.1%}; nothing was written; calibrate "
+                "with more images, or use float"
             )
     elif not check.max_logit_error <= MAX_LOGIT_ERROR:
         raise ExportError(

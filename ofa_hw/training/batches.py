@@ -39,9 +39,12 @@ class ImageBatches:
         """Return the number of images."""
         return len(self.labels)
 
-    def first(self, num: int) -> ImageBatches:
-        """Return the first `num` images, or all where there are fewer."""
-        images = self.images.take(np.arange(min(num, len(self))))
+    def draw(self, num: int) -> ImageBatches:
+        """Return `num` images in random order, or all where there are fewer; the same ones at every call.
+
+        A folder is read class by class: its first images, and batches of neighbours, would be of one class.
+        """
+        images = self.images.take(np.random.default_rng(0).permutation(len(self))[:num])
         return ImageBatches(images, mean=self.mean, std=self.std, device=self.device)
 
     def all_at(self, resolution: int, batch_size: int) -> Iterator[Tensor]:

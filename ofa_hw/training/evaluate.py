@@ -95,7 +95,7 @@ class SubnetJudge:
         """Judge by the first `num_calibration_images` of `calibration`; samples name the weights by `checkpoint`."""
         self.net = net
         self.images = images
-        self.calibration = calibration.first(num_calibration_images)
+        self.calibration = calibration.draw(num_calibration_images)
         self.checkpoint = checkpoint
 
     def calibrated(self, arch: ArchConfig) -> nn.Sequential:

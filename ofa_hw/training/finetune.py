@@ -101,5 +101,5 @@ def finetune(
                     f"the loss of {name} must stay finite; it is {loss.item()}; fine-tune with a lower learning rate"
                 )
             progress(name, (step + 1) * batch_size, num_steps * batch_size)
-    recalibrate_batch_norm(subnet, images.first(1000).all_at(resolution, 250))
+    recalibrate_batch_norm(subnet, images.draw(1000).all_at(resolution, 250))
     subnet.eval()

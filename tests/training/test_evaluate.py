@@ -7,6 +7,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from ofa_hw.nn import Supernet, recalibrate_batch_norm
 from ofa_hw.space import SearchSpace, get_space, list_spaces
 from ofa_hw.training import FinetuneConfig, finetune
 from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.data import ImageSet
 from ofa_hw.training.evaluate import SubnetJudge, evaluate_all, predict_logits, score_logits, sorted_by_prefix
 from ofa_hw.training.prefix_tree import PrefixTree
 from ofa_hw.training.sampling import draw_distinct
@@ -32,6 +34,15 @@ def test_scores_of_hand_worked_logits() -> None:
     assert scores.top1 == 0.5
     assert scores.mean_true_prob == pytest.approx((3 / 4 + 1 / 5) / 2)
     assert scores.mean_log_likelihood == pytest.approx((math.log(3 / 4) + math.log(1 / 5)) / 2)
+
+
+def test_images_to_calibrate_with_are_of_all_classes_in_every_batch() -> None:
+    labels = np.repeat(np.arange(4), 50)
+    sorted_by_class = ImageSet(pixels=np.zeros((200, 1, 8, 8), np.uint8), labels=labels, classes=tuple("abcd"))
+    drawn = ImageBatches(sorted_by_class, mean=(0.5,), std=(0.25,)).draw(80)
+    assert len(drawn) == 80
+    for batch in drawn.labels.split(20):
+        assert set(batch.tolist()) == {0, 1, 2, 3}
 
 
 def test_judging_does_not_change_the_supernet(judge: SubnetJudge, tiny_space: SearchSpace) -> None:
