@@ -1,5 +1,6 @@
 """The page in a real browser, opened from disk."""
 
+import dataclasses
 import os
 import shutil
 
@@ -32,13 +33,13 @@ def open_page(browser, address):
     """Return a function that opens the page at a width and waits until its charts are drawn; it fails on any noise."""
     noise, contexts = [], []
 
-    def open_at(width: int, **options):
+    def open_at(width: int, address: str = address, **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: noise.append(message.text))
         page.on("pageerror", lambda error: noise.append(str(error)))
-        page.on("request", lambda request: request.url == address or noise.append(request.url))
+        page.on("request", lambda request, own=address: request.url == own or noise.append(request.url))
         page.goto(address)
         page.wait_for_selector("html[data-drawn=yes]", timeout=30_000)
         return page
@@ -90,6 +91,17 @@ def test_brushing_the_picture_filters_the_table(open_page):
     page.mouse.up()
     page.wait_for_function("document.querySelectorAll('#networks tr.out').length > 0")
     assert 0 < networks_shown(page) < everything
+
+
+def test_a_page_of_two_runs_knows_the_networks_of_both(open_page, synthetic_results, tmp_path):
+    path = tmp_path / "runs.html"
+    path.write_text(report_html([synthetic_results, dataclasses.replace(synthetic_results, name="second")]))
+    page = open_page(390, address=path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator(".trade-off .legend li").count() == 2
+    page.locator("#verified button.pick").last.press("Enter")
+    assert page.locator("#network h3").inner_text() == "Network 10, verified"
+    assert page.locator("#verified tr.chosen").count() == 1
 
 
 def test_the_theme_can_be_changed(open_page):
