@@ -96,7 +96,7 @@ def _judge(rows: list[dict[str, object]], processes: int) -> None:
         ("figure", "no change", "+8 % work"),
         [
             ("pairs", len(same), len(slower)),
-            ("runs that they are made of", is_slower.count(False), len(rows)),
+            ("runs of the first and of the slower model", is_slower.count(False), is_slower.count(True)),
             *((verdict.value, len(_of(same, verdict)), len(_of(slower, verdict))) for verdict in _VERDICTS),
             ("change, median", _percent(same, 50), _percent(slower, 50)),
             ("change, 5th to 95th percentile", f"{_percent(same, 5)} to {_percent(same, 95)}",
