@@ -32,6 +32,7 @@ from benchmarks import fronts  # noqa: E402
 from benchmarks.note import write_note  # noqa: E402
 from benchmarks.predictor import SPACE, read_ofa_accuracies  # noqa: E402
 from ofa_hw.blocks import block_macs, unique_block_specs  # noqa: E402
+from ofa_hw.cli.console import remark  # noqa: E402
 from ofa_hw.lut import LatencyTable  # noqa: E402
 from ofa_hw.predictor import AccuracyPredictor  # noqa: E402
 from ofa_hw.profiling import Measurement, RunConditions  # noqa: E402
@@ -59,7 +60,11 @@ def main(only: tuple[str, ...]) -> None:
         "speed": speed_rows,
         "wall": wall_rows,
     }
-    rows = [row for name, part in parts.items() if not only or name in only for row in part()]
+    rows = []
+    for name, part in parts.items():
+        if not only or name in only:
+            rows += part()
+            remark(f"{name}: {rows[-1]}")
     write_note("search", __doc__ or "", COLUMNS, rows)
 
 
@@ -223,9 +228,9 @@ def _invented_table(device: str, large_kernels: float) -> LatencyTable:
         dtype="float32",
         batch_size=1,
         num_threads=1,
-        cpu_mask="",
-        governor="",
-        clocks="",
+        cpu_mask="none",
+        governor="none",
+        clocks="none",
     )
     at_224 = dataclasses.replace(SPACE, resolutions=(224,))
     rows = []
