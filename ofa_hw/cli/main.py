@@ -27,7 +27,7 @@ COMMANDS = {
     "finetune": "Fine-tune a network of the supernet.",
     "export": "Write a network for its runtime, checked against torch.",
     "report": "Make the report of a run.",
-    "bench": "Measure a suite of models, and fail where one became slower.",
+    "bench": "Time a suite of models; fail where one is slower.",
     "lut": "Show, validate and compare latency tables.",
     "devices": "List the devices that can be measured.",
     "space": "Show the spaces of architectures.",
