@@ -12,7 +12,7 @@ from tests.profiling.fake import FakeProfiler, true_ms
 
 SPACE = get_space("fashion")
 SPECS = unique_block_specs(SPACE, (20,))
-PLAN = MeasurementPlan(max_seconds=20, num_processes=2)
+PLAN = MeasurementPlan(max_seconds=20, num_processes=2, min_runs=20)
 
 
 def networks(num):
