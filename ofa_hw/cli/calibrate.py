@@ -62,7 +62,7 @@ def command(
     from ofa_hw.profiling import Workload, measure_networks, plan_for
     from ofa_hw.run import find_space
 
-    table = LatencyTable.read(path)
+    table = LatencyTable.read(path, uncalibrated=True)
     space = find_space(space_name or table.space)
     device = changed(device_of(table), serial=serial, benchmark_model=benchmark_model, tune=tune)
     archs = draw_networks(space, num_fit + num_held_out, np.random.default_rng(seed), resolutions=table.resolutions)

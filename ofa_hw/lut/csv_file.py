@@ -82,8 +82,11 @@ def _cells(row: Measurement) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def read_table(path: Path) -> LatencyTable:
-    """Return the table at `path`; TableError names file, line and column of the first fault."""
+def read_table(path: Path, *, uncalibrated: bool = False) -> LatencyTable:
+    """Return the table at `path`; TableError names file, line and column of the first fault.
+
+    With `uncalibrated` its calibration, which may be of an older form, is left out.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -114,7 +117,7 @@ def read_table(path: Path) -> LatencyTable:
         space=head["space"],
         measurements=tuple(rows),
         notes={key: value for key, value in head.items() if key not in _OWN_KEYS},
-        calibration=_read_calibration(path, head.get("calibration")),
+        calibration=None if uncalibrated else _read_calibration(path, head.get("calibration")),
         tool_version=head.get("tool_version", "unknown"),
         origin=path,
     )

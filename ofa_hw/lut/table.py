@@ -173,15 +173,15 @@ class LatencyTable:
     # ------------------------------------------------------------------------------------------------ files
 
     @classmethod
-    def read(cls, path: str | Path) -> LatencyTable:
-        """Return the table in the CSV file at `path`.
+    def read(cls, path: str | Path, *, uncalibrated: bool = False) -> LatencyTable:
+        """Return the table in the CSV file at `path`; with `uncalibrated` without the calibration that it may hold.
 
         Raises:
             TableError: naming file, line and column of what is damaged, missing, doubled or absurd.
         """
         from ofa_hw.lut.csv_file import read_table
 
-        return read_table(Path(path))
+        return read_table(Path(path), uncalibrated=uncalibrated)
 
     def write(self, path: str | Path) -> None:
         """Write the table to `path` as CSV, atomically; `read` gives back an equal one."""

@@ -146,3 +146,13 @@ def test_note_that_would_break_the_head_is_refused(tmp_path, notes):
     with pytest.raises(TableError):
         table(notes=notes).write(tmp_path / "example.csv")
     assert not (tmp_path / "example.csv").exists()
+
+
+def test_damaged_calibration_names_the_command_that_makes_it_anew_and_does_not_stop_it(tmp_path):
+    path = tmp_path / "table.csv"
+    table().write(path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], '# calibration: {"intercept_ms": 0}', *lines[1:]]) + "\n")
+    with pytest.raises(TableError, match=r"calibration in the head is damaged .*ofa-hw calibrate --lut"):
+        LatencyTable.read(path)
+    assert LatencyTable.read(path, uncalibrated=True).calibration is None
