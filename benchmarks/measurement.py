@@ -295,11 +295,15 @@ def _spin(core: int) -> None:
 @click.option("--space", "space_name", default="fashion", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def kill(device_name: str, space_name: str, seed: int) -> None:
-    """SIGKILL at ten random moments of a profile run, each resumed: which rows are lost or doubled."""
+    """SIGKILL at ten random moments of a profile run, each resumed: which rows are lost or doubled.
+
+    Five fall where it may still be building the models, five where it times them.
+    """
     rng = random.Random(seed)
     specs = unique_block_specs(get_space(space_name))
     with tempfile.TemporaryDirectory(prefix="ofa-hw-") as folder:
         out = Path(folder) / "table.csv"
+        journal = out.with_name(f"{out.name}.journal")
         command = [
             sys.executable,
             "-m",
@@ -324,17 +328,26 @@ def kill(device_name: str, space_name: str, seed: int) -> None:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            time.sleep(rng.uniform(0.5, 8))
+            if kill_number % 2:
+                _wait_for_rounds(journal, num_rounds[-1])
+            time.sleep(rng.uniform(0.5, 4))
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            num_rounds.append(_num_rounds(out.with_name(f"{out.name}.journal")))
+            num_rounds.append(_num_rounds(journal))
         subprocess.run([*command, "--resume"], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         table = LatencyTable.read(out)
     lost = len(set(specs) - {row.block for row in table.measurements})
     doubled = len(table.measurements) - len({row.block for row in table.measurements})
     columns = ("kills", "rounds kept after each", "rows", "lost", "doubled")
     rows = [(len(num_rounds), " ".join(map(str, num_rounds)), len(table.measurements), lost, doubled)]
-    write_note(f"kill-{space_name}-{device_name}", str(kill.help), columns, rows)
+    write_note(f"kill-{space_name}-{device_name}", _text(kill), columns, rows)
+
+
+def _wait_for_rounds(journal: Path, known: int) -> None:
+    """Return when the journal holds more rounds than were known, or after a minute."""
+    end = time.monotonic() + 60
+    while _num_rounds(journal) <= known and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def _num_rounds(journal: Path) -> int:
