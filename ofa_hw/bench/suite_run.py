@@ -33,8 +33,10 @@ class _Part:
 
 def gate_plan(device: Device, *, num_processes: int, max_seconds: float) -> MeasurementPlan:
     """Return the plan that times a suite on `device`: as precise within a process as processes differ, not more."""
-    plan = plan_for(device, target_relative_ci=_TARGET_RELATIVE_CI, max_seconds=max_seconds)
-    return dataclasses.replace(plan, num_processes=num_processes, min_runs=_MIN_RUNS_OF_PROCESS * num_processes)
+    plan = plan_for(
+        device, target_relative_ci=_TARGET_RELATIVE_CI, max_seconds=max_seconds, num_processes=num_processes
+    )
+    return dataclasses.replace(plan, min_runs=_MIN_RUNS_OF_PROCESS * num_processes)
 
 
 def run_suite(

@@ -87,11 +87,15 @@ class Supernet(nn.Module):
     @torch.no_grad()
     def extract(self, arch: ArchConfig) -> nn.Sequential:
         """Return `arch` as a network of its own with copies of the weights; in eval mode both give equal outputs."""
-        form = {"bn_eps": self.space.bn_eps, "bn_momentum": self.space.bn_momentum, "training": self.training}
-        blocks = (assemble_block(spec, module.weights_at(spec), **form) for module, spec in self.chain(arch))
-        subnet = nn.Sequential(*blocks)
+        subnet = nn.Sequential(*(self.cut(module, spec) for module, spec in self.chain(arch)))
         subnet.training = self.training  # the blocks have it already
         return subnet
+
+    @torch.no_grad()
+    def cut(self, module: ElasticBlock, spec: BlockSpec) -> nn.Module:
+        """Return the block `spec` of a `chain` on its own, with copies of the weights of `module`."""
+        form = {"bn_eps": self.space.bn_eps, "bn_momentum": self.space.bn_momentum, "training": self.training}
+        return assemble_block(spec, module.weights_at(spec), **form)
 
     def twin(self) -> Supernet:
         """Return a supernet on the same weights in memory, with statistics and a place in autograd of its own.

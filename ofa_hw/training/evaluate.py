@@ -92,7 +92,7 @@ class SubnetJudge:
         num_calibration_images: int,
         checkpoint: str,
     ) -> None:
-        """Judge by the first `num_calibration_images` of `calibration`; samples name the weights by `checkpoint`."""
+        """Draw `num_calibration_images` of `calibration`; samples name the weights by `checkpoint`."""
         self.net = net
         self.images = images
         self.calibration = calibration.draw(num_calibration_images)

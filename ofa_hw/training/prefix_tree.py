@@ -33,11 +33,10 @@ class PrefixTree:
         self.num_blocks = 0
         for place, arch in enumerate(archs):
             node = self._root
-            blocks = channels_last(net.extract(arch)).eval()
-            for (module, spec), block in zip(net.chain(arch), blocks, strict=True):
+            for module, spec in net.chain(arch):
                 key = (id(module), spec)
                 if key not in node.children:
-                    node.children[key] = _Node(block, spec)
+                    node.children[key] = _Node(channels_last(net.cut(module, spec)).eval(), spec)
                     self.num_blocks += 1
                 node = node.children[key]
             node.places.append(place)
