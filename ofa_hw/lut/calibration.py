@@ -31,7 +31,7 @@ _NUM_TERMS = 5
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What the latency of networks is told from, each (n,): the plain sum in ms, and counts.
+    """What the latency of networks is told from: the plain sum in ms, and counts, all of one shape.
 
     `num_large_kernels` is the number of blocks with the largest kernel of the table.
     """
@@ -43,9 +43,9 @@ class Sizes:
 
     @property
     def features(self) -> Floats:
-        """The terms of the calibration as columns, (n, 5)."""
+        """The terms of the calibration, (..., 5)."""
         terms = (np.ones_like(self.sum_ms), self.sum_ms, self.num_params / 1e6, self.num_blocks, self.num_large_kernels)
-        return np.stack(terms, axis=1)
+        return np.stack(terms, axis=-1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,6 +105,11 @@ class Calibration:
         """Return the corrected latencies (n,) of networks of these sizes."""
         latency: Floats = sizes.features @ np.array(self._coefficients)
         return latency
+
+    def added_ms(self, sizes: Sizes) -> Floats:
+        """Return what blocks of these sizes add to a network's latency: all of `latency_ms` but the intercept."""
+        added: Floats = sizes.features[..., 1:] @ np.array(self._coefficients[1:])
+        return added
 
     def interval_ms(self, sizes: Sizes, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
         """Return the lower and upper ends (n,) between which a measured latency lies with probability `coverage`.

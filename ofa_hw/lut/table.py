@@ -7,7 +7,7 @@ import functools
 import importlib.metadata
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,10 @@ class LatencyTable:
         return {}
 
     @functools.cached_property
+    def _corrected(self) -> dict[SearchSpace, BlockCosts]:
+        return {}
+
+    @functools.cached_property
     def large_kernel(self) -> int:
         """The largest kernel size of its blocks."""
         return max(row.block.kernel_size for row in self.measurements)
@@ -103,6 +107,16 @@ class LatencyTable:
             )
         return self._arrays[space]
 
+    def _corrected_costs(self, space: SearchSpace, calibration: Calibration) -> BlockCosts:
+        """Return what each block of the space adds to a latency, which is linear in them all."""
+        if space not in self._corrected:
+            parts = {
+                field.name: calibration.added_ms(_sizes_of(getattr(costs, field.name) for costs in self._costs(space)))
+                for field in dataclasses.fields(BlockCosts)
+            }
+            self._corrected[space] = BlockCosts(**parts)
+        return self._corrected[space]
+
     # ---------------------------------------------------------------------------------------------- look-up
 
     def block_ms(self, spec: BlockSpec) -> float:
@@ -118,23 +132,17 @@ class LatencyTable:
         Raises:
             TableError: a block that one of them needs was not measured; the message names it and the command.
         """
-        sums = sum_block_costs(space, genes, self._costs(space)[0])
-        unknown = np.flatnonzero(np.isnan(sums))
-        if len(unknown):
-            arch = space.decode(genes[unknown[:1]])[0]
-            spec = next(spec for spec in block_specs(space, arch) if spec not in self._rows)
-            raise self._missing(spec, space.name)
-        return sums
+        return self._summed(space, genes, self._costs(space)[0])
 
     def latency_ms(self, space: SearchSpace, genes: Genes) -> Floats:
         """Return the latency of each architecture, float64 (n,), for genes (n, num_genes).
 
         It is the plain sum of the blocks, corrected where the table is calibrated; TableError as of `sum_ms`.
         """
-        sums = self.sum_ms(space, genes)
         if self.calibration is None:
-            return sums
-        return self.calibration.latency_ms(self._sizes(space, genes, sums))
+            return self.sum_ms(space, genes)
+        costs = self._corrected_costs(space, self.calibration)
+        return self.calibration.intercept_ms + self._summed(space, genes, costs)
 
     def interval_ms(self, space: SearchSpace, genes: Genes, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
         """Return the ends (n,), (n,) between which measured latencies lie with probability `coverage`.
@@ -149,9 +157,18 @@ class LatencyTable:
         sums = self.sum_ms(space, genes)
         return self.calibration.interval_ms(self._sizes(space, genes, sums), coverage=coverage)
 
+    def _summed(self, space: SearchSpace, genes: Genes, costs: BlockCosts) -> Floats:
+        """Return the sums of `costs` (n,), where what was not measured is NaN; TableError names the first."""
+        sums = sum_block_costs(space, genes, costs)
+        unknown = np.flatnonzero(np.isnan(sums))
+        if len(unknown):
+            arch = space.decode(genes[unknown[:1]])[0]
+            spec = next(spec for spec in block_specs(space, arch) if spec not in self._rows)
+            raise self._missing(spec, space.name)
+        return sums
+
     def _sizes(self, space: SearchSpace, genes: Genes, sums: Floats) -> Sizes:
-        counts = [sum_block_costs(space, genes, costs) for costs in self._costs(space)[1:]]
-        return Sizes(sum_ms=sums, num_params=counts[0], num_blocks=counts[1], num_large_kernels=counts[2])
+        return _sizes_of([sums, *(sum_block_costs(space, genes, costs) for costs in self._costs(space)[1:])])
 
     def sum_of(self, network: NetworkMeasurement) -> float:
         """Return the plain sum of the blocks of a measured network in milliseconds."""
@@ -203,6 +220,12 @@ def calibrate_table(
         _check_conditions(table, network)
     calibration = fit_calibration(table.sum_of, fit, held_out, large_kernel=table.large_kernel)
     return dataclasses.replace(table, calibration=calibration)
+
+
+def _sizes_of(arrays: Iterable[Floats]) -> Sizes:
+    """Return the sizes that four arrays are, in the order of `LatencyTable._costs`."""
+    sum_ms, num_params, num_blocks, num_large_kernels = arrays
+    return Sizes(sum_ms=sum_ms, num_params=num_params, num_blocks=num_blocks, num_large_kernels=num_large_kernels)
 
 
 def _check_conditions(table: LatencyTable, network: NetworkMeasurement) -> None:
