@@ -7,9 +7,9 @@ import numpy as np
 from ofa_hw.blocks import block_macs, unique_block_specs
 from ofa_hw.lut import LatencyTable
 from ofa_hw.predictor import AccuracyPredictor, EvaluatedArch, write_samples
-from ofa_hw.profiling import Measurement, RunConditions
 from ofa_hw.run import RunFolder
 from ofa_hw.space import get_space
+from tests.lut.example import CONDITIONS, measurement
 
 SPACE = get_space("fashion")
 
@@ -41,37 +41,11 @@ def predictor(model="ridge", space=SPACE):
 
 def table(device="example", space=SPACE, macs_per_ms=7e6, large_kernels=1.0):
     """A table whose blocks cost by their MACs; those with kernels above 3 `large_kernels` times as much."""
-    conditions = RunConditions(
-        device=device,
-        runtime="tflite",
-        runtime_version="2.3.0",
-        dtype="float32",
-        batch_size=1,
-        num_threads=1,
-        cpu_mask="0x2",
-        governor="performance",
-        clocks="2600 MHz",
-    )
+    conditions = dataclasses.replace(CONDITIONS, device=device)
     rows = []
     for spec in unique_block_specs(space):
         ms = (0.002 + block_macs(spec) / macs_per_ms) * (large_kernels if spec.kernel_size > 3 else 1.0)
-        rows.append(
-            Measurement(
-                block=spec,
-                conditions=conditions,
-                median_ms=ms,
-                mad_ms=ms / 100,
-                p10_ms=ms,
-                p90_ms=ms,
-                ci_low_ms=ms,
-                ci_high_ms=ms,
-                num_runs=40,
-                process_spread=0.004,
-                method="invented",
-                marks="",
-                measured_at="2026-01-31T12:00:00+00:00",
-            )
-        )
+        rows.append(dataclasses.replace(measurement(spec, ms), conditions=conditions))
     return LatencyTable(space=space.name, measurements=tuple(rows))
 
 
