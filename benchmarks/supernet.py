@@ -1,8 +1,9 @@
 """The supernet against PyPI's `ofa` on the same weights, in one process, side by side, medians of alternating rounds.
 
-Training steps are of batch 32 at 128 px. The width phase's step is the teacher and four random subnets, one after the
-other there, side by side on one core each here, as the trainer does. Both sides have the allocator that `prepare_cpu`
-sets, which helps the peer too. Peak memory is the resident set of a process that does nothing else.
+Training steps are of batch 32 at 128 px, ours those of the trainer, which clips gradients as well. The width phase's
+step is the teacher and four random subnets, one after the other there, side by side on one core each here. Both sides
+have the allocator that `prepare_cpu` sets, which helps the peer too. Peak memory is the resident set of a process that
+does nothing else.
 
     python -m benchmarks.supernet --rounds 15 --threads 2
 """
@@ -28,10 +29,16 @@ from ofa_hw.cli.console import remark
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.space import ArchConfig, get_space
+from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.cpu import one_core_pool, prepare_cpu
+from ofa_hw.training.learner import Batch, Learner
+from ofa_hw.training.ranks import ALONE
+from ofa_hw.training.schedule import Phase
 
 SPACE = get_space("ofa-mobilenetv3-w1.0")
 BATCH_SIZE, RESOLUTION = 32, 128
+RATE, WEIGHT_DECAY = 1e-6, 3e-5
+"""Of either side's optimiser; the rate is too small to part their weights."""
 COLUMNS = ("figure", "ours", "peer or static", "ratio")
 
 
@@ -47,7 +54,7 @@ def main(rounds: int, threads: int) -> None:
     ours.load_published(theirs.state_dict())
     makers = [
         lambda: extraction(ours, theirs, 20 * rounds),
-        lambda: largest_step(ours, theirs, rounds),
+        lambda: largest_step(ours, theirs, rounds, threads),
         lambda: width_step(ours, theirs, rounds, threads),
         lambda: elastic_against_static(ours, "largest", rounds),
         lambda: elastic_against_static(ours, "smallest", rounds),
@@ -69,14 +76,14 @@ def extraction(ours: Supernet, theirs: nn.Module, rounds: int) -> tuple[str, ...
     return "set and extract a subnet, ms", f"{1e3 * mine:.1f}", f"{1e3 * its:.1f}", f"{its / mine:.1f} x faster"
 
 
-def largest_step(ours: Supernet, theirs: nn.Module, rounds: int) -> tuple[str, ...]:
+def largest_step(ours: Supernet, theirs: nn.Module, rounds: int, threads: int) -> tuple[str, ...]:
     """Return the row of the first phase."""
     x_BCHW, labels = batch()
-    mine, its = alternate(
-        step_of(ours, None, [SPACE.largest], x_BCHW, labels, None),
-        peer_step_of(theirs, None, [SPACE.largest], x_BCHW, labels),
-        rounds,
-    )
+    archs = [SPACE.largest]
+    with one_core_pool(threads) as pool:
+        mine, its = alternate(
+            step_of(ours, archs, x_BCHW, labels, pool), peer_step_of(theirs, None, archs, x_BCHW, labels), rounds
+        )
     return images_a_second("training step of the largest subnet, images/s", mine, its)
 
 
@@ -84,11 +91,10 @@ def width_step(ours: Supernet, theirs: nn.Module, rounds: int, threads: int) -> 
     """Return the row of a teacher and four subnets."""
     x_BCHW, labels = batch()
     archs = SPACE.sample(4, np.random.default_rng(2))
-    my_teacher = channels_last(ours.extract(SPACE.largest)).eval()
     its_teacher = peer.cut_out(theirs, SPACE.largest).eval()
     with one_core_pool(threads) as pool:
         mine, its = alternate(
-            step_of(ours, my_teacher, archs, x_BCHW, labels, pool),
+            step_of(ours, archs, x_BCHW, labels, pool),
             peer_step_of(theirs, its_teacher, archs, x_BCHW, labels),
             rounds,
         )
@@ -101,9 +107,10 @@ def elastic_against_static(ours: Supernet, name: str, rounds: int) -> tuple[str,
     x_BCHW, labels = batch()
     static = channels_last(ours.extract(arch)).train()
     ours.train()
+    parameters, its_parameters = list(ours.parameters()), list(static.parameters())
     mine, its = alternate(
-        lambda _: F.cross_entropy(ours(x_BCHW, arch), labels).backward(),
-        lambda _: F.cross_entropy(static(x_BCHW), labels).backward(),
+        lambda _: torch.autograd.grad(F.cross_entropy(ours(x_BCHW, arch), labels), parameters, allow_unused=True),
+        lambda _: torch.autograd.grad(F.cross_entropy(static(x_BCHW), labels), its_parameters),
         rounds,
     )
     figure = f"forward and backward of the {name} subnet, elastic against static, ms"
@@ -127,7 +134,7 @@ def peak_of(side: str, threads: int) -> float:
     prepare_cpu(threads)
     x_BCHW, labels = batch()
     if side == "ours":
-        step = step_of(channels_last(Supernet(SPACE)), None, [SPACE.largest], x_BCHW, labels, None)
+        step = step_of(Supernet(SPACE), [SPACE.largest], x_BCHW, labels, one_core_pool(threads))
     else:
         step = peer_step_of(peer.make_peer(), None, [SPACE.largest], x_BCHW, labels)
     for turn in range(3):
@@ -138,41 +145,32 @@ def peak_of(side: str, threads: int) -> float:
 
 
 def step_of(
-    net: Supernet,
-    teacher: nn.Module | None,
-    archs: list[ArchConfig],
-    x_BCHW: Tensor,
-    labels: Tensor,
-    pool: ThreadPoolExecutor | None,
+    net: Supernet, archs: list[ArchConfig], x_BCHW: Tensor, labels: Tensor, pool: ThreadPoolExecutor
 ) -> Callable[[int], None]:
-    """Return a training step of ours; with `pool` the subnets are side by side."""
-    net.train()
-    optimizer, parameters = optimizer_of(net), list(net.parameters())
-    nets = [net, *(net.twin() for _ in archs[1:])]
+    """Return a training step of ours; of several subnets with the teacher, who looks at the next batch meanwhile."""
+    teaches = len(archs) > 1
+    phase = Phase(
+        name="step", num_images=1, learning_rate=RATE, num_subnets=len(archs), distill_weight=1.0 if teaches else 0.0
+    )
+    learner = Learner(net, TrainingConfig(phases=(phase,), weight_decay=WEIGHT_DECAY), ALONE, pool)
+    learner.begin_phase(phase)
+    learner.train()
+    batch_ = Batch(
+        archs=tuple(archs),
+        x_BCHW=x_BCHW,
+        labels=labels,
+        soft_labels=learner.soft_labels(x_BCHW) if teaches else None,
+    )
 
-    def learn(place: int, soft_labels: Tensor | None) -> tuple[Tensor | None, ...]:
-        logits = nets[place](x_BCHW, archs[place])
-        loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
-        if soft_labels is not None:
-            loss = loss + F.cross_entropy(logits, soft_labels)
-        return torch.autograd.grad(loss, list(nets[place].parameters()), allow_unused=True)
-
-    def step(_: int) -> None:
-        soft_labels = None
-        if teacher is not None:
-            with torch.no_grad():
-                soft_labels = teacher(x_BCHW).softmax(1)
-        if pool is None:
-            lessons = [learn(place, soft_labels) for place in range(len(archs))]
-        else:
-            threads = torch.get_num_threads()
-            torch.set_num_threads(1)
-            lessons = [future.result() for future in [pool.submit(learn, i, soft_labels) for i in range(len(archs))]]
-            torch.set_num_threads(threads)
-        for parameter, *parts in zip(parameters, *lessons, strict=True):
-            present = [part for part in parts if part is not None]
-            parameter.grad = sum(present[1:], present[0]) if present else None
-        optimizer.step()
+    def step(turn: int) -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1 if teaches else threads)
+        lessons = learner.begin(phase, batch_)
+        upcoming = pool.submit(learner.soft_labels, x_BCHW) if teaches else None
+        learner.finish(lessons, RATE, turn)
+        if upcoming:
+            upcoming.result()
+        torch.set_num_threads(threads)
 
     return step
 
@@ -182,13 +180,9 @@ def peer_step_of(
 ) -> Callable[[int], None]:
     """Return a training step of the peer."""
     net.train()
-    optimizer, x_BCHW = optimizer_of(net), x_BCHW.contiguous()
+    optimizer = torch.optim.SGD(net.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=WEIGHT_DECAY)
+    x_BCHW = x_BCHW.contiguous()
     return lambda _: peer.train_step(net, teacher, archs, x_BCHW, labels, optimizer)
-
-
-def optimizer_of(net: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of either side, its rate too small to part their weights."""
-    return torch.optim.SGD(net.parameters(), lr=1e-6, momentum=0.9, nesterov=True, weight_decay=3e-5)
 
 
 def batch() -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ bottleneck.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ class Layer(NamedTuple):
         return math.prod(self.weight_shape) + self.out_channels * (2 * bool(self.norm) + self.has_bias)
 
 
+@functools.lru_cache(maxsize=4096)
 def block_layers(spec: BlockSpec) -> tuple[Layer, ...]:
     """Return the layers of a block, in the order of their execution.
 

@@ -1,14 +1,14 @@
 """Blocks put together from ready weights, for subnets that are cut by the thousand.
 
 To construct a layer costs torch more than to copy its weights: it allocates and initialises what is thrown away. Here a
-block of each form is constructed once, without weights, and its modules are copied with the weights put in.
+block of each form is constructed once, without weights, as the mould of all others.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -25,30 +25,55 @@ def assemble_block(
     `weights` has each name of the block's state dict, shapes as `spec` asks.
     """
     any_size = dataclasses.replace(spec, input_size=1)
-    return _filled(_empty_block(any_size, bn_eps, bn_momentum, training), weights, "")
+    return _cast(_mould(any_size, bn_eps, bn_momentum, training), weights)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Mould:
+    """What a module is made of beside its tensors.
+
+    `plain` are the attributes that copies share, `own` makes those that each has for itself: its hooks, and the dicts
+    of its tensors and children. Tensors come with their name in the state dict of the whole block.
+    """
+
+    kind: type[nn.Module]
+    plain: Mapping[str, object]
+    own: tuple[tuple[str, Callable[[], object]], ...]
+    parameters: tuple[tuple[str, str], ...]
+    buffers: tuple[tuple[str, str], ...]
+    children: tuple[tuple[str, _Mould], ...]
 
 
 @functools.lru_cache(maxsize=512)
-def _empty_block(spec: BlockSpec, bn_eps: float, bn_momentum: float, training: bool) -> nn.Module:
+def _mould(spec: BlockSpec, bn_eps: float, bn_momentum: float, training: bool) -> _Mould:
     with torch.device("meta"):
-        return build_block(spec, bn_eps=bn_eps, bn_momentum=bn_momentum).train(training)
+        return _mould_of(build_block(spec, bn_eps=bn_eps, bn_momentum=bn_momentum).train(training), "")
 
 
-_OWN = (dict, set)
-"""What each module has for itself: its tensors, its children, its hooks."""
+def _mould_of(module: nn.Module, prefix: str) -> _Mould:
+    attributes = vars(module)
+    own = {name: value for name, value in attributes.items() if isinstance(value, dict | set)}
+    return _Mould(
+        kind=type(module),
+        plain={name: value for name, value in attributes.items() if name not in own},
+        own=tuple((name, value.copy if value else type(value)) for name, value in own.items()),
+        parameters=tuple((name, prefix + name) for name, value in module._parameters.items() if value is not None),
+        buffers=tuple((name, prefix + name) for name in module._buffers),
+        children=tuple((name, _mould_of(child, f"{prefix}{name}.")) for name, child in module.named_children()),
+    )
 
 
-def _filled(empty: nn.Module, weights: Mapping[str, Tensor], prefix: str) -> nn.Module:
-    """Return a copy of the module `empty` whose tensors are `weights`."""
-    attributes = {name: value.copy() if isinstance(value, _OWN) else value for name, value in vars(empty).items()}
-    for name, parameter in empty._parameters.items():
-        if parameter is not None:
-            attributes["_parameters"][name] = nn.Parameter(weights[prefix + name])
-    for name in empty._buffers:
-        attributes["_buffers"][name] = weights[prefix + name]
-    for name, child in empty._modules.items():
-        if child is not None:
-            attributes["_modules"][name] = _filled(child, weights, f"{prefix}{name}.")
-    module: nn.Module = object.__new__(type(empty))
-    vars(module).update(attributes)
+def _cast(mould: _Mould, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return a module from `mould` whose tensors are `weights`."""
+    module: nn.Module = object.__new__(mould.kind)
+    attributes = vars(module)
+    attributes.update(mould.plain)
+    for name, make in mould.own:
+        attributes[name] = make()
+    for name, key in mould.parameters:
+        attributes["_parameters"][name] = nn.Parameter(weights[key])
+    for name, key in mould.buffers:
+        attributes["_buffers"][name] = weights[key]
+    for name, child in mould.children:
+        attributes["_modules"][name] = _cast(child, weights)
     return module

@@ -1,8 +1,9 @@
 """Depthwise convolution whose weight gradient is quick on a CPU.
 
-oneDNN has a fast weight gradient of depthwise convolutions for kernels of 3; for 7 it takes up to 30 times as long as
-the forward pass. The same gradient is itself a depthwise convolution, of each image's channel with the gradient that
-came back to it, which the forward kernel does well as long as the maps are small.
+oneDNN's fast weight gradient of depthwise convolutions is for kernels of at most 3 columns, of any height; wider ones
+take it up to 30 times as long as the forward pass. Two other ways give the same gradient: strips of 3 columns, each
+with the incoming gradient moved to where the strip is the middle; or, for what the strips do not reach, a depthwise
+convolution of each image's channel with the gradient that came back to it.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALLEST_KERNEL = 7
-LARGEST_OUTPUT = 8
-"""From this kernel and up to this output size in pixels the gradient as a convolution is faster than oneDNN's own."""
+SMALLEST_KERNEL = 5
+LARGEST_OUTPUT = 6
+"""Up to this output size in pixels the gradient as a convolution of maps is faster than oneDNN's own."""
 
 
 def depthwise_conv(x_BCHW: Tensor, weight_C1KK: Tensor, stride: int) -> Tensor:
     """Return the depthwise convolution (n, channels, h', w') of `x_BCHW`, padded so that stride 1 keeps the size."""
     channels, _, kernel_size, _ = weight_C1KK.shape
-    is_quick = kernel_size >= SMALLEST_KERNEL and x_BCHW.shape[-1] <= LARGEST_OUTPUT * stride
-    if x_BCHW.is_cpu and weight_C1KK.requires_grad and is_quick:
+    is_quick = _takes_strips(x_BCHW, kernel_size, stride) or x_BCHW.shape[-1] <= LARGEST_OUTPUT * stride
+    if kernel_size >= SMALLEST_KERNEL and is_quick and x_BCHW.is_cpu and weight_C1KK.requires_grad:
         y_BCHW: Tensor = _DepthwiseConv.apply(x_BCHW, weight_C1KK, stride)
         return y_BCHW
     return F.conv2d(x_BCHW, weight_C1KK, None, stride, kernel_size // 2, 1, channels)
@@ -40,21 +41,57 @@ class _DepthwiseConv(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x_BCHW, weight_C1KK = ctx.saved_tensors
-        channels, _, kernel_size, _ = weight_C1KK.shape
+        kernel_size = weight_C1KK.shape[-1]
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            grad_x = torch.nn.grad.conv2d_input(
-                x_BCHW.shape, weight_C1KK, grad_BCHW, ctx.stride, kernel_size // 2, 1, channels
-            )
+            grad_x = _gradient(grad_BCHW, x_BCHW, weight_C1KK, ctx.stride, (kernel_size // 2, kernel_size // 2), 0)
         if ctx.needs_input_grad[1]:
-            grad_weight = _weight_gradient(x_BCHW, grad_BCHW, kernel_size, ctx.stride)
+            if _takes_strips(x_BCHW, kernel_size, ctx.stride):
+                grad_weight = _gradient_by_strips(x_BCHW, grad_BCHW, kernel_size)
+            else:
+                grad_weight = _gradient_of_maps(x_BCHW, grad_BCHW, kernel_size, ctx.stride)
         return grad_x, grad_weight, None
 
 
-def _weight_gradient(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int, stride: int) -> Tensor:
+def _takes_strips(x_BCHW: Tensor, kernel_size: int, stride: int) -> bool:
+    """Tell whether oneDNN is fast on the strips of a kernel of 5 or 7."""
+    return stride == 1 and kernel_size <= min(7, *x_BCHW.shape[2:])
+
+
+def _gradient_by_strips(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int) -> Tensor:
+    """Return (channels, 1, kernel_size, kernel_size): the columns in the middle, and those up to 2 off on each side.
+
+    A tap at `move` + 1, 0 or -1 columns from the centre is one at 1, 0 or -1 for the gradient moved by `move`. What is
+    moved over the edge would have met the outermost columns of taps nearer to the centre, which are not taken.
+    """
+    centre = kernel_size // 2
+    strip = grad_BCHW.new_empty(grad_BCHW.shape[1], 1, kernel_size, 3)
+    strips = {
+        move: _gradient(F.pad(grad_BCHW, (move, -move)) if move else grad_BCHW, x_BCHW, strip, 1, (centre, 1), 1)
+        for move in (-2, 0, 2)
+    }
+    return torch.cat([strips[-2][..., 3 - centre : 2], strips[0], strips[2][..., 1:centre]], dim=-1)
+
+
+def _gradient_of_maps(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int, stride: int) -> Tensor:
     """Return (channels, 1, kernel_size, kernel_size): every image's channels as channels of one image, then summed."""
     num, channels = x_BCHW.shape[:2]
     as_image = x_BCHW.permute(2, 3, 0, 1).reshape(1, *x_BCHW.shape[2:], -1).permute(0, 3, 1, 2)
     as_kernels = grad_BCHW.permute(2, 3, 0, 1).reshape(1, *grad_BCHW.shape[2:], -1).permute(3, 0, 1, 2)
     taps = F.conv2d(as_image, as_kernels, None, 1, kernel_size // 2, stride, num * channels)
     return taps[0, :, :kernel_size, :kernel_size].reshape(num, channels, kernel_size, kernel_size).sum(0)[:, None]
+
+
+def _gradient(
+    grad_BCHW: Tensor, x_BCHW: Tensor, weight: Tensor, stride: int, padding: tuple[int, int], place: int
+) -> Tensor:
+    """Return oneDNN's gradient of the input (`place` 0) or of the weight (1).
+
+    torch.nn.grad has them too, but hides the memory order of the input: its gradient then comes in the slower one.
+    """
+    strides, dilation, no_padding = (stride, stride), (1, 1), (0, 0)
+    wanted = [place == 0, place == 1, False]
+    found: Tensor = torch.ops.aten.convolution_backward(
+        grad_BCHW, x_BCHW, weight, None, strides, padding, dilation, False, no_padding, len(weight), wanted
+    )[place]
+    return found

@@ -28,25 +28,27 @@ class ElasticBlock(nn.Module):
         """Make the block whose largest form is `spec`."""
         super().__init__(spec)
         make_norms_elastic(self)
+        self._named = dict(self.named_modules())
 
     @torch.no_grad()
     def weights_at(self, spec: BlockSpec) -> dict[str, Tensor]:
         """Return copies of the weights that the static block `spec` has, by the names of its state dict."""
         slices: dict[str, Tensor] = {}
         for layer in block_layers(spec):
-            slices[f"{layer.name}.weight"] = self.weight_of(layer)
+            weight, channels = self.weight_of(layer), layer.out_channels
+            slices[f"{layer.name}.weight"] = weight.clone(memory_format=torch.contiguous_format)
             if layer.has_bias:
-                slices[f"{layer.name}.bias"] = self.get_submodule(layer.name).bias[: layer.out_channels]
+                slices[f"{layer.name}.bias"] = self._named[layer.name].bias[:channels].clone()
             if layer.norm:
-                norm = self.get_submodule(layer.norm)
+                norm = self._named[layer.norm]
                 for key, tensor in itertools.chain(norm._parameters.items(), norm._buffers.items()):
-                    slices[f"{layer.norm}.{key}"] = tensor[: layer.out_channels] if tensor.ndim else tensor
-        return {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in slices.items()}
+                    slices[f"{layer.norm}.{key}"] = (tensor[:channels] if tensor.ndim else tensor).clone()
+        return slices
 
     def weight_of(self, layer: Layer) -> Tensor:
         """Return the weight of `layer`, a slice of the largest."""
         num_out, num_in = layer.weight_shape[:2]
-        return leading(leading(self.get_submodule(layer.name).weight, num_out), num_in, dim=1)
+        return leading(leading(self._named[layer.name].weight, num_out), num_in, dim=1)
 
     def sort_channels(self, bounds: tuple[int, ...]) -> None:
         """Order the hidden channels, in place, by falling importance within each band of `bounds`.
