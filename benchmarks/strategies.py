@@ -185,6 +185,7 @@ class Bench:
         phases = schedule(space, trial.num_images, trial.learning_rate)
         config = TrainingConfig(phases=phases, seed=trial.seed, batch_size=64)
         net = Supernet(space, generator=torch.Generator().manual_seed(trial.seed))
+        net.start_alike()
         trainer = Trainer(net, config, self._run(trial), train=self.train, val=self.val.draw(250))
         is_whole = not trainer.resume()
         began = time.process_time()

@@ -10,6 +10,7 @@ does nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import statistics
 import time
@@ -79,7 +80,7 @@ def extraction(ours: Supernet, theirs: nn.Module, rounds: int) -> tuple[str, ...
 def largest_step(ours: Supernet, theirs: nn.Module, rounds: int, threads: int) -> tuple[str, ...]:
     """Return the row of the first phase."""
     x_BCHW, labels = batch()
-    archs = [SPACE.largest]
+    archs = [dataclasses.replace(SPACE.largest, resolution=RESOLUTION)]
     with one_core_pool(threads) as pool:
         mine, its = alternate(
             step_of(ours, archs, x_BCHW, labels, pool), peer_step_of(theirs, None, archs, x_BCHW, labels), rounds
@@ -90,7 +91,7 @@ def largest_step(ours: Supernet, theirs: nn.Module, rounds: int, threads: int) -
 def width_step(ours: Supernet, theirs: nn.Module, rounds: int, threads: int) -> tuple[str, ...]:
     """Return the row of a teacher and four subnets."""
     x_BCHW, labels = batch()
-    archs = SPACE.sample(4, np.random.default_rng(2))
+    archs = [dataclasses.replace(arch, resolution=RESOLUTION) for arch in SPACE.sample(4, np.random.default_rng(2))]
     its_teacher = peer.cut_out(theirs, SPACE.largest).eval()
     with one_core_pool(threads) as pool:
         mine, its = alternate(
@@ -134,7 +135,13 @@ def peak_of(side: str, threads: int) -> float:
     prepare_cpu(threads)
     x_BCHW, labels = batch()
     if side == "ours":
-        step = step_of(Supernet(SPACE), [SPACE.largest], x_BCHW, labels, one_core_pool(threads))
+        step = step_of(
+            Supernet(SPACE),
+            [dataclasses.replace(SPACE.largest, resolution=RESOLUTION)],
+            x_BCHW,
+            labels,
+            one_core_pool(threads),
+        )
     else:
         step = peer_step_of(peer.make_peer(), None, [SPACE.largest], x_BCHW, labels)
     for turn in range(3):
@@ -157,7 +164,7 @@ def step_of(
     learner.train()
     batch_ = Batch(
         archs=tuple(archs),
-        x_BCHW=x_BCHW,
+        images={RESOLUTION: x_BCHW},
         labels=labels,
         soft_labels=learner.soft_labels(x_BCHW) if teaches else None,
     )

@@ -50,6 +50,9 @@ class ElasticBlock(nn.Module):
         num_out, num_in = layer.weight_shape[:2]
         return leading(leading(self._named[layer.name].weight, num_out), num_in, dim=1)
 
+    def start_alike(self) -> None:
+        """Change the new weights, in place, to such that the forms of the block compute as much alike as they can."""
+
     def sort_channels(self, bounds: tuple[int, ...]) -> None:
         """Order the hidden channels, in place, by falling importance within each band of `bounds`.
 

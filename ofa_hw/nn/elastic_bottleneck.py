@@ -27,6 +27,12 @@ class ElasticBottleneck(ElasticBlock, Bottleneck):
         shortcut = self.bn_shortcut(_conv(self.pooled(x_BCHW), self.conv_shortcut, num_out, num_in))
         return self.act(y_BCHW + shortcut)
 
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Let a block with a shortcut begin as the shortcut alone, in place, so that every depth computes the same."""
+        if self.has_skip:
+            self.bn3.weight.zero_()
+
     def sort_channels(self, bounds: tuple[int, ...]) -> None:
         """Order the hidden channels in place: those of `conv2` by what they give to `conv3`, then those before it."""
         with torch.no_grad():

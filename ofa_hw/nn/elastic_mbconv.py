@@ -63,6 +63,24 @@ class ElasticInvertedResidual(ElasticBlock, InvertedResidual):
             return self.depthwise_weight(layer.out_channels, layer.kernel_size)
         return super().weight_of(layer)
 
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Change the new weights, in place, to such that every kernel size computes the same, and every depth.
+
+        Of a kernel only the centre of the smallest size is not 0, and it is as large as the fan-out of that size asks.
+        A block with a shortcut begins as the shortcut alone.
+        """
+        if self.kernel_steps:
+            smallest = self.kernel_steps[-1][1]
+            weight_C1KK, margin = self.conv_dw.weight, (self.max_kernel_size - smallest) // 2
+            centre_C1KK = weight_C1KK[..., margin : margin + smallest, margin : margin + smallest].clone()
+            weight_C1KK.zero_()
+            weight_C1KK[..., margin : margin + smallest, margin : margin + smallest] = (
+                centre_C1KK * self.max_kernel_size / smallest
+            )
+        if self.has_skip:
+            self.bn_pwl.weight.zero_()
+
     def sort_channels(self, bounds: tuple[int, ...]) -> None:
         """Order the hidden channels in place by the L1 norm of what each gives to `conv_pwl`.
 

@@ -106,6 +106,17 @@ class Supernet(nn.Module):
         aliases = {id(parameter): nn.Parameter(parameter.data) for parameter in self.parameters()}
         return copy.deepcopy(self, aliases)
 
+    def start_alike(self) -> None:
+        """Change the new weights, in place, to such that all kernel sizes and depths of a stage compute the same.
+
+        What subnets share then serves them all from the first step. A block with a shortcut begins as the shortcut, the
+        scale of its last batch norm 0 (arXiv 2003.11142, section 3); a kernel is 0 around its smallest size. Widths
+        begin apart: to let them begin alike was worse (`benchmarks/strategies.py` has the figures of the rest).
+        """
+        for block in self.modules():
+            if isinstance(block, ElasticBlock):
+                block.start_alike()
+
     def sort_channels(self, stage: int = 0) -> None:
         """Order the hidden channels of every elastic block by importance, in place, before widths open.
 

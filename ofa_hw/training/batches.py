@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -60,16 +60,17 @@ class ImageBatches:
     def augmented(
         self,
         indices: Tensor,
-        resolution: int,
+        resolutions: Iterable[int],
         rng: np.random.Generator,
         *,
         max_shift: int,
         flip: bool,
         part: slice = slice(None),
-    ) -> Tensor:
+    ) -> dict[int, Tensor]:
         """Return the images at `indices`, each mirrored by a coin and shifted by up to `max_shift` pixels.
 
-        Of them only `part` is made, as it would be among all.
+        They come as (n, channels, resolution, resolution) by each of `resolutions`. Of them only `part` is made, as it
+        would be among all.
         """
         num = len(indices)
         mirrored = rng.random(num) < 0.5 if flip else np.zeros(num, bool)
@@ -79,7 +80,7 @@ class ImageBatches:
         x_BCHW[is_mirrored] = x_BCHW[is_mirrored].flip(3)
         if max_shift:
             x_BCHW = _shifted(x_BCHW, torch.from_numpy(offsets[part]).to(self.device), max_shift)
-        return self._finish(x_BCHW, resolution)
+        return {resolution: self._finish(x_BCHW, resolution) for resolution in sorted(set(resolutions))}
 
     def _finish(self, x_BCHW: Tensor, resolution: int) -> Tensor:
         if x_BCHW.shape[-1] != resolution:

@@ -81,7 +81,8 @@ def finetune(
     for step in range(num_steps):
         rng = np.random.default_rng([seed, 0xF1, step])
         indices = batch_indices(len(images), batch_size, step, (seed, 0xF1))
-        x_BCHW = images.augmented(indices, resolution, rng, max_shift=config.max_shift, flip=config.flip)
+        drawn = images.augmented(indices, [resolution], rng, max_shift=config.max_shift, flip=config.flip)
+        x_BCHW = drawn[resolution]
         logits = subnet(x_BCHW)
         loss = F.cross_entropy(logits, images.labels[indices], label_smoothing=config.label_smoothing)
         if teacher is not None and phase.distill_weight:

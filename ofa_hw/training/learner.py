@@ -24,10 +24,10 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What the subnets of one step learn from; of the images only this process's part."""
+    """What the subnets of one step learn from; of the images, by resolution, only this process's part."""
 
     archs: tuple[ArchConfig, ...]
-    x_BCHW: Tensor
+    images: Mapping[int, Tensor]
     labels: Tensor
     soft_labels: Tensor | None
 
@@ -111,9 +111,9 @@ class Learner:
 
     def _learn(self, phase: Phase, batch: Batch, place: int) -> _Lesson:
         """Return the loss and the gradients of the subnet at `place` of the batch."""
-        net = self._nets[place]
+        net, arch = self._nets[place], batch.archs[place]
         with self._cast():
-            logits = net(batch.x_BCHW, batch.archs[place])
+            logits = net(batch.images[arch.resolution], arch)
         logits = logits.float()
         if phase.in_place and batch.soft_labels is not None:
             loss = F.cross_entropy(logits, batch.soft_labels)

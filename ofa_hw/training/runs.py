@@ -114,6 +114,7 @@ def train_run(
     training = training_config(run)
     images = open_images(run, device=ranks.device, progress=progress)
     net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
+    net.start_alike()
     trainer = Trainer(net, training, run, train=images.train, val=images.val, ranks=ranks)
     trainer.resume()
     ranks.wait()

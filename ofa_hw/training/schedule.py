@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,8 +20,9 @@ class Phase:
     """One stretch of training with one cosine of the learning rate.
 
     Of every choice the `num_kernel_sizes`, `num_depths`, `num_expand_ratios`, `num_width_ratios` largest are open. Each
-    step draws one resolution and `num_subnets` open architectures, whose gradients are summed; `num_spread` of them are
-    spread evenly from the smallest to the largest, the others are uniform. `num_images` are drawn in all, each counted
+    step draws `num_subnets` open architectures, whose gradients are summed; `num_spread` of them are spread evenly from
+    the smallest to the largest, the others are uniform. They learn from the same images, each at another resolution as
+    long as there are more. `num_images` are drawn in all, each counted
     once a step. `sort_stage` is given to `Supernet.sort_channels` before the first step (None: not sorted).
     `distill_weight` is the weight of the soft cross-entropy against the largest network as it was trained first, beside
     the labels' own.
@@ -95,14 +97,14 @@ class Phase:
         return dataclasses.replace(space, width_ratios=space.width_ratios[-self.num_width_ratios :], stages=stages)
 
     def draw(self, opened: SearchSpace, rng: np.random.Generator) -> list[ArchConfig]:
-        """Return the architectures of one step, all of one resolution, from the space that this phase opened."""
-        resolution = opened.resolutions[rng.integers(len(opened.resolutions))]
+        """Return the architectures of one step, from the space that this phase opened."""
+        resolutions = itertools.cycle(rng.permutation(opened.resolutions).tolist())
         uniform = opened.sample_genes(self.num_subnets - self.num_spread, rng)
         spread = opened.sample_spread_genes(self.num_spread, rng)
         archs = opened.decode(np.concatenate([uniform, spread]))
         if self.in_place:
             archs[:2] = [opened.largest, opened.smallest]
-        return [dataclasses.replace(arch, resolution=resolution) for arch in archs]
+        return [dataclasses.replace(arch, resolution=next(resolutions)) for arch in archs]
 
 
 def phases_from_dicts(rows: Sequence[dict[str, Any]]) -> tuple[Phase, ...]:

@@ -150,9 +150,9 @@ class Trainer:
         archs = phase.draw(opened, rng)
         seed = (self.config.seed, self.position.phase)
         indices = batch_indices(len(self.train_images), self.config.batch_size, step, seed)
-        x_BCHW = self.train_images.augmented(
+        images = self.train_images.augmented(
             indices,
-            archs[0].resolution,
+            [arch.resolution for arch in archs],
             rng,
             max_shift=self.config.max_shift,
             flip=self.config.flip,
@@ -160,9 +160,9 @@ class Trainer:
         )
         return Batch(
             archs=tuple(archs),
-            x_BCHW=x_BCHW,
+            images=images,
             labels=self.train_images.labels[indices[self._part]],
-            soft_labels=self.learner.soft_labels(x_BCHW) if phase.distill_weight else None,
+            soft_labels=self.learner.soft_labels(images[max(images)]) if phase.distill_weight else None,
         )
 
     def _loss_of_guessing(self, phase: Phase) -> float:

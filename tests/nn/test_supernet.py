@@ -75,6 +75,39 @@ def test_training_a_subnet_moves_only_its_own_slices() -> None:
     assert net.stages[0][1].conv_pw.weight.grad is None
 
 
+@pytest.mark.parametrize("space_name", list_spaces())
+def test_choices_of_kernel_and_depth_start_alike(space_name: str) -> None:
+    torch.set_num_threads(1)
+    space = get_space(space_name)
+    net = Supernet(space, generator=torch.Generator().manual_seed(0)).eval()
+    net.start_alike()
+    widest = {"resolution": space.resolutions[0], "expand_ratio": space.expand_ratios[-1]}
+    archs = [
+        space.uniform_arch(kernel_size=kernel_size, depth=depth, **widest)
+        for kernel_size, depth in zip((space.kernel_sizes[0], space.kernel_sizes[-1]), space.depths[-2:], strict=True)
+    ]
+    x_BCHW = images_of(space_name, space.resolutions[0], num=2)
+    with torch.no_grad():
+        first, second = (net(x_BCHW, arch) for arch in archs)
+    assert first.std() > 0
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4 * float(first.std()))
+
+
+def test_what_starts_alike_learns_apart() -> None:
+    space = get_space("fashion")
+    net = Supernet(space, generator=torch.Generator().manual_seed(0)).train()
+    net.start_alike()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    x_BCHW = images_of("fashion", 20, num=16)
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(x_BCHW).square().sum().backward()
+        optimizer.step()
+    second = net.stages[0][1]
+    assert second.bn_pwl.weight.abs().min() > 0
+    assert second.conv_dw.weight[:, :, 0, 0].abs().max() > 0
+
+
 def test_sorted_largest_network_computes_the_same_and_leads_with_what_matters() -> None:
     space = get_space("ofa-mobilenetv3-w1.0")
     net = Supernet(space, generator=torch.Generator().manual_seed(0)).eval()

@@ -127,12 +127,13 @@ def test_augmented_images_are_shifted_copies(tiny_images: ImageBatches) -> None:
 
     indices = torch.arange(8)
     plain = next(tiny_images.all_at(12, 8))
-    drawn = tiny_images.augmented(indices, 12, np.random.default_rng(0), max_shift=0, flip=True)
+    drawn = tiny_images.augmented(indices, [12], np.random.default_rng(0), max_shift=0, flip=True)[12]
     for image, original in zip(drawn, plain, strict=True):
         assert torch.equal(image, original) or torch.equal(image, original.flip(2))
-    again = tiny_images.augmented(indices, 12, np.random.default_rng(0), max_shift=0, flip=True)
-    assert torch.equal(drawn, again)
-    shifted = tiny_images.augmented(indices, 12, np.random.default_rng(0), max_shift=1, flip=False)
+    again = tiny_images.augmented(indices, [8, 12, 8], np.random.default_rng(0), max_shift=0, flip=True)
+    assert torch.equal(drawn, again[12])
+    assert {resolution: x_BCHW.shape[-1] for resolution, x_BCHW in again.items()} == {8: 8, 12: 12}
+    shifted = tiny_images.augmented(indices, [12], np.random.default_rng(0), max_shift=1, flip=False)[12]
     for image, original in zip(shifted, plain, strict=True):
         centre = image[0, 1:-1, 1:-1]
         assert any(torch.equal(centre, original[0, y : y + 10, x : x + 10]) for y in range(3) for x in range(3))

@@ -50,13 +50,13 @@ def test_rate_warms_up_and_falls_to_nothing() -> None:
     assert rates[-1] < 0.001
 
 
-def test_subnets_of_a_step_share_its_resolution_and_are_open(tiny_space: SearchSpace) -> None:
+def test_subnets_of_a_step_are_open_and_of_all_resolutions_before_one_comes_twice(tiny_space: SearchSpace) -> None:
     phase = Phase(name="p", num_images=1, learning_rate=1.0, num_depths=2, num_subnets=3, num_spread=2)
     opened = phase.open_space(tiny_space)
     for step in range(20):
         archs = phase.draw(opened, np.random.default_rng(step))
         assert len(archs) == 3
-        assert len({arch.resolution for arch in archs}) == 1
+        assert {arch.resolution for arch in archs} == set(tiny_space.resolutions)
         for arch in archs:
             tiny_space.validate(arch)
             assert {block.kernel_size for stage in arch.stages for block in stage} == {5}
