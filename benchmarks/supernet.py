@@ -40,6 +40,7 @@ SPACE = get_space("ofa-mobilenetv3-w1.0")
 BATCH_SIZE, RESOLUTION = 32, 128
 RATE, WEIGHT_DECAY = 1e-6, 3e-5
 """Of either side's optimiser; the rate is too small to part their weights."""
+LARGEST = dataclasses.replace(SPACE.largest, resolution=RESOLUTION)
 COLUMNS = ("figure", "ours", "peer or static", "ratio")
 
 
@@ -80,7 +81,7 @@ def extraction(ours: Supernet, theirs: nn.Module, rounds: int) -> tuple[str, ...
 def largest_step(ours: Supernet, theirs: nn.Module, rounds: int, threads: int) -> tuple[str, ...]:
     """Return the row of the first phase."""
     x_BCHW, labels = batch()
-    archs = [dataclasses.replace(SPACE.largest, resolution=RESOLUTION)]
+    archs = [LARGEST]
     with one_core_pool(threads) as pool:
         mine, its = alternate(
             step_of(ours, archs, x_BCHW, labels, pool), peer_step_of(theirs, None, archs, x_BCHW, labels), rounds
@@ -137,7 +138,7 @@ def peak_of(side: str, threads: int) -> float:
     if side == "ours":
         step = step_of(
             Supernet(SPACE),
-            [dataclasses.replace(SPACE.largest, resolution=RESOLUTION)],
+            [LARGEST],
             x_BCHW,
             labels,
             one_core_pool(threads),
