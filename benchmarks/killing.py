@@ -1,8 +1,9 @@
 """SIGKILL at ten random moments of a training, and at five of the evaluation of subnets, each gone on with.
 
 A training of `fashion` on the built-in images through all phases is run once unbroken and once killed, at moments
-drawn over its whole length, and resumed after each. What must be equal: the weights and the journal of samples to the
-byte, the journal of training but for its seconds.
+drawn over its whole length, and resumed after each. Both leave a checkpoint every 20 steps, so that each life gets
+further than the last. What must be equal: the weights and the journal of samples to the byte, the journal of training
+but for its seconds.
 
     python -m benchmarks.killing --epochs 6 --num 60
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +24,11 @@ import click
 
 from benchmarks.note import write_note
 from ofa_hw.cli.console import remark
+from ofa_hw.files import read_jsonl
 from ofa_hw.run import RunFolder
+from ofa_hw.space import get_space
+from ofa_hw.training import budget, create_run, progressive_shrinking
+from ofa_hw.training.data import BUILTIN
 
 
 @click.command()
@@ -34,14 +40,14 @@ def main(epochs: float, num: int, threads: int, seed: int) -> None:
     """Print the table and write the note."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="ofa-hw-") as folder:
-        unbroken, killed = (RunFolder(Path(folder) / name) for name in ("unbroken", "killed"))
-        train = ["train", "--threads", str(threads), "--epochs", str(epochs)]
+        unbroken, killed = (make_run(Path(folder) / name, epochs) for name in ("unbroken", "killed"))
+        train = ["train", "--resume", "--threads", str(threads)]
         sample = ["sample", "--threads", str(threads), "--num", str(num)]
         train_seconds = to_the_end(train, unbroken)
         sample_seconds = to_the_end(sample, unbroken)
         moments = sorted(rng.uniform(0, train_seconds) for _ in range(10))
         places = kill_at(moments, train, killed)
-        to_the_end(next_command(train, killed), killed)
+        to_the_end(train, killed)
         sample_moments = sorted(rng.uniform(0, sample_seconds) for _ in range(5))
         counts = kill_at(sample_moments, sample, killed)
         to_the_end(sample, killed)
@@ -53,34 +59,51 @@ def main(epochs: float, num: int, threads: int, seed: int) -> None:
             ("", "", "", same_rows, "metrics.jsonl but for seconds"),
             ("samples", len(counts), " ".join(counts), same_samples, "samples.jsonl"),
         ]
-    write_note("killing", __doc__, ("what", "kills", "rows in its journal at each", "equal", "in"), rows)
+    write_note("killing", __doc__, ("what", "kills", "last row of its journal at each", "equal", "in"), rows)
+
+
+def make_run(path: Path, epochs: float) -> RunFolder:
+    """Return a run that is ready for `ofa-hw train --resume`."""
+    space = get_space("fashion")
+    run = create_run(
+        path,
+        space=space,
+        data=BUILTIN,
+        schedule=lambda num_images: progressive_shrinking(space, num_images=budget(num_images, epochs)),
+    )
+    config = run.config_path.read_text()
+    often = re.sub(r"checkpoint_every = \d+", "checkpoint_every = 20", config)
+    if often == config:
+        raise click.ClickException(f"{run.config_path} must say how often checkpoints are written")
+    run.config_path.write_text(often)
+    return RunFolder.open(path)
 
 
 def kill_at(moments: list[float], command: list[str], run: RunFolder) -> list[str]:
     """Kill the command for `run` each time it has worked as long as it takes from one moment to the next.
 
-    Return how many rows its journal had at each.
+    Return how far its journal was at each.
     """
     done, places = 0.0, []
     for moment in moments:
-        process = start(next_command(command, run), run)
+        process = start(command, run)
         time.sleep(START_SECONDS + moment - done)
         done = moment
         process.send_signal(signal.SIGKILL)
         process.wait()
-        journal = run.metrics_path if command[0] == "train" else run.samples_path
-        places.append(str(len(journal.read_bytes().splitlines()) if journal.exists() else 0))
-        remark(f"killed {command[0]} with {places[-1]} rows")
+        places.append(place_of(run) if command[0] == "train" else str(len(read_jsonl(run.samples_path))))
+        remark(f"killed {command[0]} at {places[-1]}")
     return places
+
+
+def place_of(run: RunFolder) -> str:
+    """Return the phase and the step of the last row of training that was written."""
+    steps = [row for row in read_jsonl(run.metrics_path) if row["kind"] == "step"]
+    return f"{steps[-1]['phase']}:{steps[-1]['step']}" if steps else "start"
 
 
 START_SECONDS = 4.0
 """What a process takes before it works, about."""
-
-
-def next_command(command: list[str], run: RunFolder) -> list[str]:
-    """Return the command that goes on with `run`."""
-    return [*command, "--resume"] if command[0] == "train" and run.config_path.exists() else command
 
 
 def start(command: list[str], run: RunFolder) -> subprocess.Popen[bytes]:
