@@ -16,7 +16,7 @@ from ofa_hw.errors import OfaHwError
 
 COMMANDS = {
     "demo": "Run the whole pipeline on built-in images, in minutes.",
-    "train": "Train a supernet by progressive shrinking.",
+    "train": "Train a supernet: every network of a space in one.",
     "import-checkpoint": "Make a run of a once-for-all checkpoint.",
     "sample": "Evaluate random subnets of the trained supernet.",
     "fit": "Fit the accuracy predictor to the evaluated subnets.",

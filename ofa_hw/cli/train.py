@@ -1,13 +1,17 @@
-"""`ofa-hw train`: progressive shrinking on the user's images."""
+"""`ofa-hw train`: a supernet on the user's images."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
 from ofa_hw.cli.options import json_option, note_command, seed_option, threads_option
+
+if TYPE_CHECKING:
+    from ofa_hw.training import Phase
 
 
 @click.command()
@@ -24,9 +28,7 @@ from ofa_hw.cli.options import json_option, note_command, seed_option, threads_o
 @click.option(
     "--strategy",
     type=click.Choice(("progressive-shrinking", "all-at-once", "sandwich")),
-    default="progressive-shrinking",
-    show_default=True,
-    help="In which order the choices open.",
+    help="In which order the choices open.  [default: progressive-shrinking from 80 epochs on, else all-at-once]",
 )
 @click.option(
     "--epochs",
@@ -62,7 +64,7 @@ def command(
     run: Path | None,
     space_name: str,
     data: str,
-    strategy: str,
+    strategy: str | None,
     epochs: float | None,
     batch_size: int,
     learning_rate: float,
@@ -74,11 +76,12 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Train a supernet by progressive shrinking.
+    """Train a supernet, by progressive shrinking or with all choices at once.
 
-    The largest network first, then ever smaller kernels, depths and widths, taught by the largest. Interrupt it at any
-    time: --resume ends with the same weights as an unbroken run. Two other strategies open all choices at once, with
-    the labels alone or by the sandwich rule. Under torchrun several processes train one supernet.
+    Progressive shrinking begins with the largest network, then opens ever smaller kernels, depths and widths, taught by
+    the largest. The other strategies open all choices at once, with the labels alone or by the sandwich rule. Interrupt
+    it at any time: --resume ends with the same weights as an unbroken run. Under torchrun several processes train one
+    supernet.
 
     \b
     Example:
@@ -86,9 +89,14 @@ def command(
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
-    from ofa_hw.training import STRATEGIES, budget, create_run, prepare_cpu, read_metrics, train_run
+    from ofa_hw.training import STRATEGIES, best_strategy, budget, create_run, prepare_cpu, read_metrics, train_run
     from ofa_hw.training.ranks import join_ranks
     from ofa_hw.training.runs import training_config
+
+    def schedule(num_train_images: int) -> tuple[Phase, ...]:
+        num_images = budget(num_train_images, epochs)
+        name = strategy or best_strategy(num_images / num_train_images)
+        return STRATEGIES[name](space, num_images=num_images, learning_rate=learning_rate)
 
     prepare_cpu(threads)
     with join_ranks() as ranks, show_progress(quiet=not ranks.is_first) as progress:
@@ -103,9 +111,7 @@ def command(
                     folder.path,
                     space=space,
                     data=data,
-                    schedule=lambda num_images: STRATEGIES[strategy](
-                        space, num_images=budget(num_images, epochs), learning_rate=learning_rate
-                    ),
+                    schedule=schedule,
                     batch_size=batch_size,
                     precision=precision,
                     average_decay=average_decay,

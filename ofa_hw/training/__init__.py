@@ -5,7 +5,7 @@ from ofa_hw.training.cpu import prepare_cpu
 from ofa_hw.training.finetune import FinetuneConfig, finetune
 from ofa_hw.training.runs import create_run, load_supernet, open_images, read_metrics, train_run
 from ofa_hw.training.sampling import sample_run
-from ofa_hw.training.schedule import STRATEGIES, Phase, all_at_once, budget, progressive_shrinking
+from ofa_hw.training.schedule import STRATEGIES, Phase, all_at_once, best_strategy, budget, progressive_shrinking
 
 __all__ = [
     "STRATEGIES",
@@ -13,6 +13,7 @@ __all__ = [
     "Phase",
     "TrainingConfig",
     "all_at_once",
+    "best_strategy",
     "budget",
     "create_run",
     "finetune",

@@ -18,8 +18,9 @@ from PIL import Image
 
 from ofa_hw.cli.main import main
 from ofa_hw.run import RunFolder
+from ofa_hw.training.schedule import SHRINKING_EPOCHS
 
-SHORT = ("train", "--epochs", "0.6", "--threads", "1", "--batch-size", "32")
+SHORT = ("train", "--strategy", "progressive-shrinking", "--epochs", "0.6", "--threads", "1", "--batch-size", "32")
 """Fewer images than a phase wants, but every phase."""
 
 
@@ -101,6 +102,14 @@ def wait_for_phase(run: RunFolder, phase: str, process: subprocess.Popen[str]) -
         if written is not None and (not before or f'"phase_end", "phase": "{before}"' in written):
             return
         time.sleep(0.02)
+
+
+def test_default_strategy_is_that_of_the_budget_and_the_help_tells_it(invoke: Callable[..., Result]) -> None:
+    assert f"progressive-shrinking from {SHRINKING_EPOCHS} epochs on" in " ".join(
+        invoke("train", "--help").output.split()
+    )
+    result = invoke("train", "--epochs", "0.05", "--threads", "1", "--run", "run", "--json")
+    assert [phase["phase"] for phase in json.loads(result.stdout)["phases"]] == ["all-at-once"]
 
 
 def test_samples_are_continued_and_counted_once(trained: RunFolder, invoke: Callable[..., Result]) -> None:

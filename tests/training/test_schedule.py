@@ -9,7 +9,7 @@ import pytest
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import SearchSpace, get_space, list_spaces
-from ofa_hw.training import STRATEGIES, Phase, TrainingConfig, progressive_shrinking
+from ofa_hw.training import STRATEGIES, Phase, TrainingConfig, best_strategy, progressive_shrinking
 from ofa_hw.training.schedule import phases_from_dicts
 
 
@@ -101,6 +101,10 @@ def test_phase_outside_its_range_is_refused(changes: dict[str, float], message: 
 def test_damaged_schedule_is_refused(rows: list[dict[str, object]]) -> None:
     with pytest.raises(InvalidInputError, match="phase"):
         phases_from_dicts(rows)
+
+
+def test_best_strategy_is_by_passes_over_the_images() -> None:
+    assert [best_strategy(epochs) for epochs in (1, 79, 80, 600)] == ["all-at-once"] * 2 + ["progressive-shrinking"] * 2
 
 
 def test_sandwich_holds_the_ends_and_teaches_in_place(tiny_space: SearchSpace) -> None:
