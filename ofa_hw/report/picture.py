@@ -44,9 +44,12 @@ def picture_specification(runs: Sequence[RunResults]) -> dict[str, Any]:
         names = ", ".join(run.name for run in runs)
         rows.append(chart.properties(title=_title("Accuracy against latency", names)))
     lower: list[Any] = []
-    if len(results.phases):
+    if results.phases["index"].nunique() > 1:
         chart = charts.phases_chart(results.phases, width=HALF_WIDTH, legend=True)
         lower.append(chart.properties(title=_title("Accuracy by phase of training", "validation images")))
+    elif len(results.losses):
+        chart = charts.losses_chart(results.losses, width=HALF_WIDTH)
+        lower.append(chart.properties(title=_title("Loss of training", "all choices open from the start")))
     if len(results.whole_nets):
         chart = charts.whole_nets_chart(results.whole_nets, width=HALF_WIDTH, legend=True)
         told = f"{len(results.whole_nets)} networks; the bands are 5 % and 10 %"

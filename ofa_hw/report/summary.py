@@ -69,7 +69,8 @@ def tiles_of(results: RunResults) -> list[Tile]:
         note = f"Kendall tau on held-out subnets, of {figures['num_samples']}"
         tiles.append(Tile(title="Ranking of subnets", value=f"{figures['kendall_tau']:.2f}", note=note))
     if len(results.phases):
-        note = f"{len(set(results.phases['index']))} phases, {results.phases['images'].max():,} images"
+        num_phases = results.phases["index"].nunique()
+        note = f"{num_phases} phase{'s' if num_phases > 1 else ''}, {results.phases['images'].max():,} images"
         tiles.append(Tile(title="Training", value=seconds(results.phases["seconds"].max()), note=note))
     return tiles
 

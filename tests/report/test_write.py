@@ -87,6 +87,19 @@ def test_the_picture_shows_every_part_that_the_run_has(synthetic_results):
     assert "Accuracy against latency" not in json.dumps(picture_specification([without]))
 
 
+def test_training_of_one_phase_is_told_as_such(synthetic_results):
+    phases = synthetic_results.phases.query("index == 0")
+    results = dataclasses.replace(synthetic_results, phases=phases)
+    text, page = report_markdown([results]), report_html([results])
+    assert "Training with all choices open" in text
+    assert "1 phase, " in page
+    assert "rogressive shrinking" not in text
+    assert "rogressive shrinking" not in page
+    told = json.dumps(picture_specification([results]))
+    assert "Loss of training" in told
+    assert "Accuracy by phase" not in told
+
+
 def test_the_command_writes_all_files_and_tells_the_figures(synthetic_run, synthetic_table):
     words = ["report", "--run", str(synthetic_run.path), "--lut", str(synthetic_table), "--json"]
     result = CliRunner().invoke(main, words)

@@ -32,6 +32,15 @@ def training_section(results: RunResults) -> Section | None:
         Column(title="since the start"),
     )
     last = table.iloc[-1]
+    if len(table) == 1:
+        return Section(
+            anchor="training",
+            title="Training with all choices open",
+            about="Accuracy on the validation images at the end, batch norm recalibrated, for three subnets of the one "
+            "supernet.",
+            figures=_loss_figures(results, note=""),
+            tables=(Table(name="phases", title="Accuracy by subnet", columns=columns, rows=rows),),
+        )
     return Section(
         anchor="training",
         title="Training by progressive shrinking",
@@ -49,7 +58,10 @@ def training_section(results: RunResults) -> Section | None:
                 + ".",
                 draw=functools.partial(phases_chart, phases),
             ),
-            *_loss_figures(results),
+            *_loss_figures(
+                results,
+                note="Each phase trains other subnets, from the second on with distillation: compare within a phase.",
+            ),
         ),
         tables=(
             _gain_table(table, subnets),
@@ -70,7 +82,7 @@ def _gain_table(table: pd.DataFrame, subnets: Sequence[str]) -> Table:
     return Table(name="shrinking", title="What progressive shrinking gained", columns=columns, rows=rows)
 
 
-def _loss_figures(results: RunResults) -> tuple[ChartPlace, ...]:
+def _loss_figures(results: RunResults, *, note: str) -> tuple[ChartPlace, ...]:
     if not len(results.losses):
         return ()
     return (
@@ -80,6 +92,6 @@ def _loss_figures(results: RunResults) -> tuple[ChartPlace, ...]:
             series={},
             description="Line chart of the training loss against the images seen; rules mark where a phase begins.",
             draw=functools.partial(losses_chart, results.losses),
-            note="Each phase trains other subnets, from the second on with distillation: compare within a phase.",
+            note=note,
         ),
     )
