@@ -37,9 +37,8 @@ def _all_at_once(space: SearchSpace, num_images: int, rate: float, **changes: An
     return (dataclasses.replace(phase, **changes),)
 
 
-def _shrinking(space: SearchSpace, num_images: int, rate: float, **changes: Any) -> tuple[Phase, ...]:
-    largest, *later = progressive_shrinking(space, num_images=num_images, learning_rate=rate)
-    return (largest, *(dataclasses.replace(phase, **changes) for phase in later))
+def _shrinking(space: SearchSpace, num_images: int, rate: float) -> tuple[Phase, ...]:
+    return progressive_shrinking(space, num_images=num_images, learning_rate=rate)
 
 
 def _sandwich(space: SearchSpace, num_images: int, rate: float) -> tuple[Phase, ...]:
@@ -52,16 +51,12 @@ STRATEGIES = (
     Recipe(name="progressive-shrinking", schedule=_shrinking),
     Recipe(name="sandwich, same cost", schedule=_sandwich),
 )
-FOUR_SUBNETS = Recipe(
-    name="all-at-once, four subnets a step",
-    schedule=lambda *given: _all_at_once(*given, num_subnets=4, num_spread=2),
-)
 RECIPES = (
     REFERENCE,
     Recipe(name="all-at-once, weights do not start alike", schedule=_all_at_once, starts_alike=False),
-    FOUR_SUBNETS,
     Recipe(
-        name="progressive-shrinking without teacher", schedule=lambda *given: _shrinking(*given, distill_weight=0.0)
+        name="all-at-once, four subnets a step",
+        schedule=lambda *given: _all_at_once(*given, num_subnets=4, num_spread=2),
     ),
 )
 ALONE = Recipe(name="alone", schedule=_shrinking)
@@ -134,19 +129,25 @@ def _compare(bench: Bench, num_images: int, rate_images: int, compared: Iterable
 
 @main.command()
 @_options
+@click.option(
+    "--recipe", "names", type=click.Choice([recipe.name for recipe in RECIPES]), multiple=True,
+    default=[REFERENCE.name], show_default=True, help="Of the supernet; several.",
+)  # fmt: skip
 @click.option("--tuning-rate", default=FinetuneConfig.learning_rate, show_default=True, help="Of fine-tuning.")
-def alone(data: str, num_images: int, rate_images: int | None, keep: Path, tuning_rate: float) -> None:
+def alone(
+    data: str, num_images: int, rate_images: int | None, keep: Path, names: tuple[str, ...], tuning_rate: float
+) -> None:
     """The smallest and the largest subnet against the same trained alone, before and after fine-tuning."""
     prepare_cpu(1)
     bench = Bench.open(data, keep)
     rate_images = rate_images or num_images
     rows = []
-    names = list(bench.corners)
-    for corner in (names[0], names[-1]):
+    smallest, *_, largest = bench.corners
+    for corner in (smallest, largest):
         rate = bench.best_rate(ALONE, rate_images, corner)
         trials = bench.of_all_seeds(ALONE, num_images, rate, corner)
         by_itself = np.array([bench.result(trial)["test"][corner] for trial in trials])
-        for recipe in (REFERENCE, FOUR_SUBNETS):
+        for recipe in (recipe for recipe in RECIPES if recipe.name in names):
             inside = bench.of_all_seeds(recipe, num_images, bench.best_rate(recipe, rate_images))
             before = np.array([bench.result(trial)["test"][corner] for trial in inside])
             after = np.array([_tuned(bench, trial, corner, num_images // 5, tuning_rate) for trial in inside])

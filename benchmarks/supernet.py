@@ -60,6 +60,7 @@ def main(rounds: int, threads: int) -> None:
         lambda: width_step(ours, theirs, rounds, threads),
         lambda: elastic_against_static(ours, "largest", rounds),
         lambda: elastic_against_static(ours, "smallest", rounds),
+        lambda: compiled_against_eager(ours, rounds),
         lambda: peak_memory(threads),
     ]
     rows = []
@@ -116,6 +117,24 @@ def elastic_against_static(ours: Supernet, name: str, rounds: int) -> tuple[str,
         rounds,
     )
     figure = f"forward and backward of the {name} subnet, elastic against static, ms"
+    return figure, f"{1e3 * mine:.0f}", f"{1e3 * its:.0f}", f"{mine / its:.3f} of its time"
+
+
+def compiled_against_eager(ours: Supernet, rounds: int) -> tuple[str, ...]:
+    """Return the row of torch.compile, which is for one network at a time: the largest subnet, cut out."""
+    x_BCHW, labels = batch()
+    eager = channels_last(ours.extract(LARGEST)).train()
+    compiled = torch.compile(channels_last(ours.extract(LARGEST)).train())
+    parameters, its_parameters = list(compiled.parameters()), list(eager.parameters())
+    begin = time.perf_counter()
+    torch.autograd.grad(F.cross_entropy(compiled(x_BCHW), labels), parameters)
+    seconds = time.perf_counter() - begin
+    mine, its = alternate(
+        lambda _: torch.autograd.grad(F.cross_entropy(compiled(x_BCHW), labels), parameters),
+        lambda _: torch.autograd.grad(F.cross_entropy(eager(x_BCHW), labels), its_parameters),
+        rounds,
+    )
+    figure = f"the static largest subnet compiled ({seconds:.0f} s) against eager, ms"
     return figure, f"{1e3 * mine:.0f}", f"{1e3 * its:.0f}", f"{mine / its:.3f} of its time"
 
 
