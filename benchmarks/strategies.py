@@ -80,9 +80,14 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_options
-def compare(data: str, num_images: int, rate_images: int | None, keep: Path) -> None:
+@click.option(
+    "--strategy", "names", type=click.Choice([recipe.name for recipe in STRATEGIES[1:]]), multiple=True,
+    default=[recipe.name for recipe in STRATEGIES[1:]], show_default=True, help="Against all-at-once; several.",
+)  # fmt: skip
+def compare(data: str, num_images: int, rate_images: int | None, keep: Path, names: tuple[str, ...]) -> None:
     """Progressive shrinking, all choices at once and the sandwich rule: top-1 of eight corner subnets, three seeds."""
-    _compare(Bench.open(data, keep), num_images, rate_images or num_images, STRATEGIES, "strategies")
+    compared = [recipe for recipe in STRATEGIES if recipe is REFERENCE or recipe.name in names]
+    _compare(Bench.open(data, keep), num_images, rate_images or num_images, compared, "strategies")
 
 
 @main.command()

@@ -133,9 +133,9 @@ def budget(num_train_images: int, epochs: float | None = None) -> int:
 
 
 SHRINKING_EPOCHS = 80
-"""From this many passes on progressive shrinking is as good as all choices at once, and takes less time.
+"""From about this many passes on progressive shrinking is level with all choices at once.
 
-In a single pass it is 2 to 4 points behind (`docs/guides/strategy.md`); the paper gains 2.5 to 3.7 points in 600.
+In a single pass it is 2 to 3 points behind (`docs/guides/strategy.md`); the paper gains 2.5 to 3.7 points in 600.
 """
 
 
