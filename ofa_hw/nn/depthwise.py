@@ -20,10 +20,14 @@ LARGEST_OUTPUT = 6
 
 
 def depthwise_conv(x_BCHW: Tensor, weight_C1KK: Tensor, stride: int) -> Tensor:
-    """Return the depthwise convolution (n, channels, h', w') of `x_BCHW`, padded so that stride 1 keeps the size."""
+    """Return the depthwise convolution (n, channels, h', w') of `x_BCHW`, padded so that stride 1 keeps the size.
+
+    In half precision it is torch's own, gradients too.
+    """
     channels, _, kernel_size, _ = weight_C1KK.shape
+    is_full = x_BCHW.is_cpu and x_BCHW.dtype == weight_C1KK.dtype and not torch.is_autocast_enabled("cpu")
     is_quick = _takes_strips(x_BCHW, kernel_size, stride) or x_BCHW.shape[-1] <= LARGEST_OUTPUT * stride
-    if kernel_size >= SMALLEST_KERNEL and is_quick and x_BCHW.is_cpu and weight_C1KK.requires_grad:
+    if kernel_size >= SMALLEST_KERNEL and is_quick and is_full and weight_C1KK.requires_grad:
         y_BCHW: Tensor = _DepthwiseConv.apply(x_BCHW, weight_C1KK, stride)
         return y_BCHW
     return F.conv2d(x_BCHW, weight_C1KK, None, stride, kernel_size // 2, 1, channels)

@@ -26,3 +26,15 @@ def test_gradients_equal_those_of_torch(kernel_size: int, stride: int, size: int
         strict=True,
     ):
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("size", [3, 8])
+def test_gradients_come_in_half_precision_too(size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x_BCHW = torch.randn(3, 8, size, size, generator=generator, requires_grad=True)
+    weight = torch.randn(8, 1, 7, 7, generator=generator, requires_grad=True)
+    wanted = torch.autograd.grad(depthwise_conv(x_BCHW, weight, 1).square().sum(), (x_BCHW, weight))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = depthwise_conv(x_BCHW, weight, 1).float().square().sum()
+    for found, exact in zip(torch.autograd.grad(loss, (x_BCHW, weight)), wanted, strict=True):
+        torch.testing.assert_close(found, exact, rtol=0.1, atol=0.05 * float(exact.std()))
