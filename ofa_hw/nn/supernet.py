@@ -111,7 +111,7 @@ class Supernet(nn.Module):
 
         What subnets share then serves them all from the first step. A block with a shortcut begins as the shortcut, the
         scale of its last batch norm 0 (arXiv 2003.11142, section 3); a kernel is 0 around its smallest size. Widths
-        begin apart: to let them begin alike was worse (`benchmarks/strategies.py` has the figures of the rest).
+        begin apart. `benchmarks/strategies.py` compares training with and without it.
         """
         for block in self.modules():
             if isinstance(block, ElasticBlock):

@@ -123,8 +123,6 @@ def test_finetuning_refuses_what_makes_no_sense() -> None:
 
 
 def test_augmented_images_are_shifted_copies(tiny_images: ImageBatches) -> None:
-    import numpy as np
-
     indices = torch.arange(8)
     plain = next(tiny_images.all_at(12, 8))
     drawn = tiny_images.augmented(indices, [12], np.random.default_rng(0), max_shift=0, flip=True)[12]
