@@ -19,24 +19,15 @@ import numpy as np
 
 from benchmarks.note import write_note
 from ofa_hw.bench import Benchmark, Comparison, Figure, ProcessTimes, Verdict, compare, gate_plan, read_suite, run_suite
-from ofa_hw.blocks import BlockSpec
 from ofa_hw.cli.console import remark, show_progress
 from ofa_hw.files import append_jsonl, read_jsonl
 from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.plugins import find_device
 from ofa_hw.profiling import Workload
+from ofa_hw.testing import heavy_block
 
-BLOCK = BlockSpec(
-    kind="mbconv",
-    input_size=14,
-    in_channels=24,
-    mid_channels=96,
-    out_channels=24,
-    kernel_size=5,
-    stride=1,
-    activation="relu",
-    use_se=False,
-    has_skip=True,
+BLOCK = dataclasses.replace(
+    heavy_block(), input_size=14, in_channels=24, mid_channels=96, out_channels=24, activation="relu", use_se=False
 )
 NUM_BLOCKS = {"same": 25, "slower": 27}
 THRESHOLD = 0.05

@@ -65,7 +65,7 @@ def draw_region(
     while len(found) < num:
         genes = space.sample_genes(1, rng)
         if not largest_kernel:
-            kernels = slice(space.first_position_gene, None, 2)
+            kernels = space.columns["kernel_size"]
             genes[:, kernels] = rng.integers(0, len(space.kernel_sizes) - 1, genes[:, kernels].shape)
         genes[0, 0] = space.resolutions.index(sizes[len(found) % len(sizes)])
         found.setdefault(space.decode(space.canonical(genes))[0])
@@ -208,7 +208,7 @@ def _seconds_to_write(spec: BlockSpec) -> float:
 _CONVERT = """
 import sys, time, litert_torch, torch
 from ofa_hw.blocks import unique_block_specs
-from ofa_hw.nn.static import build_block
+from ofa_hw.nn.block import build_block
 from ofa_hw.space import get_space
 space = get_space(sys.argv[1])
 for index, spec in enumerate(unique_block_specs(space, space.resolutions[:1])[:6]):

@@ -55,11 +55,11 @@ class _Predictor:
     def predict_acc(self, samples: list[dict[str, Any]]) -> torch.Tensor:
         """Return top-1 fractions (n,)."""
         genes = np.zeros((len(samples), self._space.num_genes), dtype=np.int8)
-        first = self._space.first_position_gene
+        columns = self._space.columns
         genes[:, 0] = np.searchsorted(self._resolutions, [sample["image_size"] for sample in samples])
-        genes[:, 1:first] = np.array([sample["d"] for sample in samples]) - 2
-        genes[:, first::2] = (np.array([sample["ks"] for sample in samples]) - 3) // 2
-        genes[:, first + 1 :: 2] = np.searchsorted(self._ratios, np.array([sample["e"] for sample in samples]))
+        genes[:, columns["depth"]] = np.array([sample["d"] for sample in samples]) - 2
+        genes[:, columns["kernel_size"]] = (np.array([sample["ks"] for sample in samples]) - 3) // 2
+        genes[:, columns["expand_ratio"]] = np.searchsorted(self._ratios, np.array([sample["e"] for sample in samples]))
         return torch.from_numpy(self._predictor.predict_top1(genes))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ofa_hw.blocks import BlockSpec
 from ofa_hw.errors import DeviceError, InvalidInputError
+from ofa_hw.families.registry import CLASSIFIER
 from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
 from ofa_hw.profiling.device import Device
@@ -80,7 +81,7 @@ class TfliteRuntimeProfiler(TfliteProfiler):
 
 
 _TINY = BlockSpec(
-    kind="classifier",
+    kind=CLASSIFIER,
     input_size=1,
     in_channels=8,
     mid_channels=0,

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ofa_hw.blocks import block_graph
 from ofa_hw.formats.folded import FoldedBlock
-from ofa_hw.nn.static import build_block
-
-_NORM_OF_CONV = {"conv": "bn", "conv_pw": "bn_pw", "conv_dw": "bn_dw", "conv_pwl": "bn_pwl"}
+from ofa_hw.nn.block import build_block
 
 
 def build_folded(blocks: Sequence[FoldedBlock]) -> nn.Sequential:
@@ -21,14 +20,13 @@ def build_folded(blocks: Sequence[FoldedBlock]) -> nn.Sequential:
 def _build(block: FoldedBlock) -> nn.Module:
     module = build_block(block.spec)
     with torch.no_grad():
-        for name, layer in module.named_modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.weight.copy_(torch.from_numpy(block.weights[f"{name}.weight"]))
-                bias = block.weights.get(f"{name}.bias")
-                if layer.bias is not None:
-                    layer.bias.copy_(torch.from_numpy(bias))
-                elif bias is not None:
-                    norm = getattr(module, _NORM_OF_CONV[name])
-                    norm.bias.copy_(torch.from_numpy(bias))
-                    norm.running_var.fill_(1 - norm.eps)
+        for layer in block_graph(block.spec).layers:
+            part = module.get_submodule(layer.name)
+            part.weight.copy_(torch.from_numpy(block.weights[f"{layer.name}.weight"]))  # type: ignore[operator]
+            if layer.norm or layer.has_bias:
+                biased = module.get_submodule(layer.norm or layer.name)
+                biased.bias.copy_(torch.from_numpy(block.weights[f"{layer.name}.bias"]))  # type: ignore[operator]
+            if layer.norm:
+                norm = module.get_submodule(layer.norm)
+                norm.running_var.fill_(1 - norm.eps)  # type: ignore[operator]
     return module

@@ -135,7 +135,7 @@ def _emit(builder: Any, relax: Any, operation: Operation, values: Mapping[str, A
             pooled = op.nn.avg_pool2d(x, window, window, padding=(0, 0, edge, edge), count_include_pad=False)
             return builder.emit(pooled)
         case Multiply():
-            return builder.emit(op.multiply(x, values[operation.gate.name]))
+            return builder.emit(op.multiply(x, values[operation.other.name]))
         case Add():
             return _activated(builder, relax, op.add(x, values[operation.other.name]), operation.activation)
         case Linear():

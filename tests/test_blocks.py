@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from ofa_hw.blocks import (
-    KINDS,
     BlockSpec,
     block_costs,
     block_macs,
@@ -24,6 +23,7 @@ from ofa_hw.blocks import (
     unique_block_specs,
 )
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.families import list_families
 from ofa_hw.space import ArchConfig, get_space, list_spaces
 
 
@@ -218,4 +218,4 @@ def test_odd_sizes_round_up_where_the_stride_is_two():
 
 def test_every_kind_of_block_occurs_in_a_preset():
     kinds = {spec.kind for name in list_spaces() for spec in unique_block_specs(get_space(name))}
-    assert kinds == set(KINDS)
+    assert kinds == set(list_families())

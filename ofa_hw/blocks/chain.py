@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ofa_hw.blocks.size import block_macs, block_params
-from ofa_hw.blocks.spec import BlockSpec, hidden_channels
+from ofa_hw.families import BlockSpec, get_family
+from ofa_hw.families.registry import CLASSIFIER, FIRST, STEM
 from ofa_hw.space import ArchConfig, BlockChoice, SearchSpace
 
 
@@ -34,7 +35,7 @@ def blocks_before(space: SearchSpace, resolution: int) -> tuple[BlockSpec, ...]:
         return ()
     channels = space.width(space.stem_channels)
     stem = BlockSpec(
-        kind="conv",
+        kind=STEM,
         input_size=resolution,
         in_channels=space.in_channels,
         mid_channels=0,
@@ -49,7 +50,7 @@ def blocks_before(space: SearchSpace, resolution: int) -> tuple[BlockSpec, ...]:
         return (stem,)
     out_channels = space.width(space.first_channels)
     first = BlockSpec(
-        kind="dsconv",
+        kind=FIRST,
         input_size=stem.output_size,
         in_channels=channels,
         mid_channels=channels,
@@ -75,18 +76,25 @@ def stage_block(
     out_channels = space.width(spec.out_channels, width_ratio)
     stride = spec.stride if rank == 0 else 1
     is_alike = rank > 0 or not space.has_elastic_width
+    family = get_family(spec.kind)
+    ratio = choice.get("expand_ratio", 1)
     return BlockSpec(
         kind=spec.kind,
         input_size=size,
         in_channels=in_channels,
-        mid_channels=hidden_channels(spec.kind, in_channels, out_channels, choice.expand_ratio),
+        mid_channels=family.hidden_channels(in_channels, out_channels, ratio),
         out_channels=out_channels,
-        kernel_size=choice.kernel_size,
+        kernel_size=int(choice.get("kernel_size", 1)),
         stride=stride,
         activation=spec.activation,
         use_se=spec.use_se,
-        has_skip=stride == 1 and in_channels == out_channels and is_alike and spec.kind != "conv_pool",
+        has_skip=stride == 1 and in_channels == out_channels and is_alike and spec.use_skip and family.can_skip,
+        attributes=tuple((name, value) for name, value in choice.items() if name not in _FIELDS),
     )
+
+
+_FIELDS = ("kernel_size", "expand_ratio")
+"""The choices that fields of a `BlockSpec` hold; those of other names are its attributes."""
 
 
 def blocks_after(space: SearchSpace, *, size: int, in_channels: int) -> tuple[BlockSpec, ...]:
@@ -95,7 +103,7 @@ def blocks_after(space: SearchSpace, *, size: int, in_channels: int) -> tuple[Bl
     if space.head_channels:
         head = (
             BlockSpec(
-                kind="head",
+                kind=space.head_kind,
                 input_size=size,
                 in_channels=in_channels,
                 mid_channels=space.width(space.head_expand_channels) if space.head_expand_channels else 0,
@@ -108,7 +116,7 @@ def blocks_after(space: SearchSpace, *, size: int, in_channels: int) -> tuple[Bl
             ),
         )
     classifier = BlockSpec(
-        kind="classifier",
+        kind=CLASSIFIER,
         input_size=1 if head else size,
         in_channels=head[0].out_channels if head else in_channels,
         mid_channels=0,

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.blocks.chain import blocks_after, blocks_before, output_of, stage_block
-from ofa_hw.blocks.spec import BlockSpec
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.space import BlockChoice, Genes, SearchSpace
+from ofa_hw.families import BlockSpec
+from ofa_hw.space import Genes, SearchSpace
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -21,8 +21,8 @@ class BlockCosts:
     """What each block of a space costs.
 
     `before` (resolutions, blocks) are the static blocks before the stages, `after` (resolutions, widths, blocks) those
-    behind them, by the last stage's width. `elastic` (resolutions, positions, widths, widths, kernel sizes, expand
-    ratios) are the elastic blocks, by the width of their input and their own; NaN where a stage has fewer choices.
+    behind them, by the last stage's width. `elastic` (resolutions, positions, widths, widths, forms) are the elastic
+    blocks, by the width of their input and their own; NaN where a position has fewer forms.
     """
 
     before: FloatArray
@@ -34,7 +34,7 @@ def block_costs(space: SearchSpace, cost: Callable[[BlockSpec], float]) -> Block
     """Return what every block of the space costs, as arrays to be indexed by genes."""
     num_resolutions, num_widths = len(space.resolutions), space.num_widths
     shape = (num_resolutions, len(space.position_stages), num_widths, num_widths)
-    elastic = np.full((*shape, space.max_num_kernel_sizes, space.max_num_expand_ratios), np.nan)
+    elastic = np.full((*shape, space.max_num_forms), np.nan)
     before, after = [], []
     for index, resolution in enumerate(space.resolutions):
         chain = blocks_before(space, resolution)
@@ -42,7 +42,7 @@ def block_costs(space: SearchSpace, cost: Callable[[BlockSpec], float]) -> Block
         size, channels = output_of(chain, space, resolution)
         widths = (channels,) * num_widths
         for position, (stage, rank) in enumerate(zip(space.position_stages, space.position_ranks, strict=True)):
-            for place, spec in _forms(space, stage, rank, size, widths):
+            for place, spec in _forms(space, position, stage, rank, size, widths):
                 elastic[index, position][place] = cost(spec)
                 output_size = spec.output_size
             size, widths = output_size, _stage_channels(space, stage)
@@ -58,23 +58,21 @@ def _stage_channels(space: SearchSpace, stage: int) -> tuple[int, ...]:
 
 
 def _forms(
-    space: SearchSpace, stage: int, rank: int, size: int, widths: tuple[int, ...]
+    space: SearchSpace, position: int, stage: int, rank: int, size: int, widths: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int | slice, ...], BlockSpec]]:
-    """Yield each form of a position and its place in the last four axes of `elastic`.
+    """Yield each form of a position and its place in the last three axes of `elastic`.
 
     `widths` are the channels that its input may have. Behind the first block of a stage that is the stage's own width,
     so that one form fills the axis of inputs.
     """
-    for k, kernel_size in enumerate(space.stage_kernel_sizes(stage)):
-        for e, expand_ratio in enumerate(space.stage_expand_ratios(stage)):
-            choice = BlockChoice(kernel_size=kernel_size, expand_ratio=expand_ratio)
-            for w, ratio in enumerate(space.width_ratios or (1,)):
-                inputs: list[tuple[int | slice, int]] = [(slice(None), widths[w])] if rank else [*enumerate(widths)]
-                for place, in_channels in inputs:
-                    yield (
-                        (place, w, k, e),
-                        stage_block(space, stage, rank, choice, size=size, in_channels=in_channels, width_ratio=ratio),
-                    )
+    for index, choice in enumerate(space.forms[position]):
+        for w, ratio in enumerate(space.width_ratios or (1,)):
+            inputs: list[tuple[int | slice, int]] = [(slice(None), widths[w])] if rank else [*enumerate(widths)]
+            for place, in_channels in inputs:
+                yield (
+                    (place, w, index),
+                    stage_block(space, stage, rank, choice, size=size, in_channels=in_channels, width_ratio=ratio),
+                )
 
 
 def costs_of_blocks(space: SearchSpace, genes: Genes, costs: BlockCosts) -> tuple[FloatArray, FloatArray]:
@@ -83,13 +81,16 @@ def costs_of_blocks(space: SearchSpace, genes: Genes, costs: BlockCosts) -> tupl
     Returns:
         The static blocks, float64 (n, num_static), and the elastic ones, float64 (n, num_positions), 0 where a
         position is not active.
+
+    Raises:
+        InvalidInputError: the matrix is not of this space.
     """
+    genes = space.check_genes(genes)
     resolutions, widths = genes[:, 0].astype(np.intp), space.stage_widths(genes).astype(np.intp)
     stages, ranks = np.array(space.position_stages), np.array(space.position_ranks)
     own = widths[:, stages]
     of_inputs = np.where(ranks > 0, own, widths[:, np.maximum(stages - 1, 0)])
-    kernels, ratios = genes[:, space.first_position_gene :: 2], genes[:, space.first_position_gene + 1 :: 2]
-    chosen = costs.elastic[resolutions[:, None], np.arange(len(stages)), of_inputs, own, kernels, ratios]
+    chosen = costs.elastic[resolutions[:, None], np.arange(len(stages)), of_inputs, own, space.form_indices(genes)]
     active = np.where(space.active_positions(genes), chosen, 0.0)
     static = np.concatenate([costs.before[resolutions], costs.after[resolutions, widths[:, -1]]], axis=1)
     return static, active

@@ -83,7 +83,7 @@ def show_command(space_name: str, as_json: bool) -> None:
         title=space.name,
     )
     print_table(
-        ("stage", "blocks", "channels", "stride", "activation", "depths", "kernel sizes", "expand ratios"),
+        ("stage", "blocks", "channels", "stride", "activation", "depths", "choices"),
         [
             (
                 index,
@@ -92,8 +92,9 @@ def show_command(space_name: str, as_json: bool) -> None:
                 stage.stride,
                 stage.activation,
                 _listed(space.stage_depths(index)),
-                _listed(space.stage_kernel_sizes(index)),
-                _listed(space.stage_expand_ratios(index)),
+                "; ".join(
+                    f"{name.replace('_', ' ')} {_listed(its)}" for name, its in space.stage_values(index).items()
+                ),
             )
             for index, stage in enumerate(space.stages)
         ],

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.blocks import BlockSpec, block_layers
+from ofa_hw.blocks import BlockSpec, block_graph
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.families.graph import Add, reads
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -23,7 +24,7 @@ def weight_shapes(spec: BlockSpec) -> dict[str, tuple[int, ...]]:
     Convolutions are (out, in, height, width), depthwise ones (channels, 1, height, width), linear layers (out, in).
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer in block_layers(spec):
+    for layer in block_graph(spec).layers:
         shapes[f"{layer.name}.weight"] = layer.weight_shape
         if layer.norm or layer.has_bias:
             shapes[f"{layer.name}.bias"] = (layer.out_channels,)
@@ -54,10 +55,6 @@ def _normal_values() -> npt.NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal(65521, np.float32)
 
 
-_ADDED = ("conv_pwl.weight", "conv3.weight", "conv_shortcut.weight")
-"""The weights whose output a shortcut is added to, or which are the shortcut."""
-
-
 def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
     """Return a block with random weights, which takes as long as a trained one: none of its values are denormal.
 
@@ -66,10 +63,12 @@ def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
     """
     digest = hashlib.sha256(f"{seed} {spec.key}".encode()).digest()
     values = np.roll(_normal_values(), int.from_bytes(digest[:8], "little") % 65521)
-    weights = {}
+    weights, graph = {}, block_graph(spec)
+    summed = {value for operation in graph.operations if isinstance(operation, Add) for value in reads(operation)}
+    halved = {f"{layer.name}.weight" for layer in graph.layers if layer.target in summed and layer.activation == "none"}
     for name, shape in weight_shapes(spec).items():
         fan_in = math.prod(shape[1:]) if len(shape) > 1 else 100
-        gain = 0.5 if name in _ADDED and (spec.has_skip or spec.kind == "bottleneck") else 1.0
+        gain = 0.5 if name in halved else 1.0
         weights[name] = np.resize(values * np.float32(gain * (2 / fan_in) ** 0.5), shape)
         values = np.roll(values, 1009)
     return FoldedBlock(spec=spec, weights=weights)

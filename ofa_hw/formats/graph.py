@@ -9,18 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.families import Layer, block_graph
+from ofa_hw.families.graph import Add, GlobalMean, HardSigmoid, MaxPool, MeanPool, Multiply, Value
 from ofa_hw.formats.folded import FoldedBlock
 
+__all__ = [
+    "Add",
+    "Conv",
+    "GlobalMean",
+    "Graph",
+    "HardSigmoid",
+    "HardSwish",
+    "Linear",
+    "MaxPool",
+    "MeanPool",
+    "Multiply",
+    "Normalisation",
+    "Operation",
+    "Value",
+    "lower",
+]
+
 Floats = npt.NDArray[np.float32]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Value:
-    """What flows between operations: for each image `channels` maps of `size` by `size`; a vector where size is 1."""
-
-    name: str
-    size: int
-    channels: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,59 +60,6 @@ class HardSwish:
 
     source: Value
     target: Value
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HardSigmoid:
-    """relu6(x + 3) / 6."""
-
-    source: Value
-    target: Value
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GlobalMean:
-    """The mean of each channel's map."""
-
-    source: Value
-    target: Value
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MaxPool:
-    """The maxima over 3x3 pixels, padded by one on every side, of values that are not negative."""
-
-    source: Value
-    target: Value
-    stride: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MeanPool:
-    """The means over `stride` by `stride` pixels; at an odd edge those of the pixels that are there."""
-
-    source: Value
-    target: Value
-    stride: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Multiply:
-    """Each channel of `source` times its entry of `gate`, a vector."""
-
-    source: Value
-    gate: Value
-    target: Value
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Add:
-    """The shortcut: the sum of two values of one shape; then `activation`: none, relu or relu6."""
-
-    source: Value
-    other: Value
-    target: Value
-    activation: str = "none"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,7 +110,7 @@ def lower(blocks: Sequence[FoldedBlock], normalisation: Normalisation | None = N
     source = Value(name="input", size=first.input_size, channels=first.in_channels)
     lowering = _Lowering(source)
     if normalisation is not None:
-        source = dataclasses.replace(source, name="pixels")
+        source = source._replace(name="pixels")
         lowering.operations.append(_normalising(source, lowering.value, normalisation))
     for index, block in enumerate(blocks):
         lowering.append(f"{index}", block)
@@ -188,151 +145,61 @@ class _Lowering:
         self.value = source
 
     def append(self, prefix: str, block: FoldedBlock) -> None:
-        spec = block.spec
+        """Append the operations of a block, the names of its values behind `prefix`."""
+        spec, graph = block.spec, block_graph(block.spec)
         if (self.value.size, self.value.channels) != (spec.input_size, spec.in_channels):
             raise InvalidInputError(
                 f"{spec.key} must get {spec.in_channels} channels of {spec.input_size} px; "
                 f"came {self.value.channels} of {self.value.size} px from the block before it"
             )
-        _LOWER[spec.kind](self, prefix, block)
+        values = {graph.source: self.value}
+        for operation in graph.operations:
+            source = values[operation.source]
+            target = operation.target._replace(name=f"{prefix}.{operation.target.name}")
+            if isinstance(operation, GlobalMean) and source.size == 1:
+                target = source  # the mean of a pixel is the pixel
+            elif isinstance(operation, Layer):
+                self._append_layer(operation, block, source, target)
+            elif isinstance(operation, Add):
+                other = values[operation.other]
+                raw, fused = _before_activation(target, operation.activation)
+                self.operations.append(Add(source, other, raw, fused))
+                self._activate(raw, target)
+            elif isinstance(operation, Multiply):
+                self.operations.append(Multiply(source, values[operation.other], target))
+            else:
+                self.operations.append(operation._replace(source=source, target=target))
+            values[operation.target] = target
+        self.value = values[graph.target]
 
-    def conv(
-        self,
-        prefix: str,
-        block: FoldedBlock,
-        name: str,
-        activation: str,
-        *,
-        stride: int = 1,
-        is_depthwise: bool = False,
-    ) -> None:
-        """Append the convolution `name` of `block` and its activation."""
-        weight = block.weights[f"{name}.weight"]
-        bias = block.weights.get(f"{name}.bias")
-        size = (self.value.size - 1) // stride + 1
-        target = Value(name=f"{prefix}.{name}", size=size, channels=weight.shape[0])
-        raw, fused = _before_activation(target, activation)
+    def _append_layer(self, layer: Layer, block: FoldedBlock, source: Value, target: Value) -> None:
+        weight = block.weights[f"{layer.name}.weight"]
+        bias = block.weights.get(f"{layer.name}.bias", np.zeros(len(weight), np.float32))
+        if layer.is_linear:
+            self.operations.append(Linear(source=source, target=target, weight=weight, bias=bias))
+            return
+        raw, fused = _before_activation(target, layer.activation)
         self.operations.append(
             Conv(
-                source=self.value,
+                source=source,
                 target=raw,
                 weight=weight,
-                bias=np.zeros(weight.shape[0], np.float32) if bias is None else bias,
-                stride=stride,
-                is_depthwise=is_depthwise,
+                bias=bias,
+                stride=layer.stride,
+                is_depthwise=layer.is_depthwise,
                 activation=fused,
             )
         )
-        self.activate(raw, target)
+        self._activate(raw, target)
 
-    def activate(self, raw: Value, target: Value) -> None:
-        """Append h-swish where it stands between `raw` and `target`, and go on from there."""
+    def _activate(self, raw: Value, target: Value) -> None:
+        """Append h-swish where it stands between `raw` and `target`."""
         if raw != target:
             self.operations.append(HardSwish(source=raw, target=target))
-        self.value = target
-
-    def pool(self, kind: type[MaxPool | MeanPool], name: str, stride: int) -> None:
-        """Append a pooling."""
-        target = Value(name=name, size=(self.value.size - 1) // stride + 1, channels=self.value.channels)
-        self.operations.append(kind(source=self.value, target=target, stride=stride))
-        self.value = target
-
-    def mean(self, name: str) -> None:
-        """Append the global mean."""
-        target = Value(name=name, size=1, channels=self.value.channels)
-        self.operations.append(GlobalMean(source=self.value, target=target))
-        self.value = target
-
-    def squeeze_excite(self, prefix: str, block: FoldedBlock) -> None:
-        """Append the gate of `block` and its product with the current value."""
-        features = self.value
-        self.mean(f"{prefix}.se.mean")
-        self.conv(prefix, block, "se.conv_reduce", "relu")
-        self.conv(prefix, block, "se.conv_expand", "none")
-        gate = dataclasses.replace(self.value, name=f"{prefix}.se.gate")
-        self.operations.append(HardSigmoid(source=self.value, target=gate))
-        self.value = dataclasses.replace(features, name=f"{prefix}.se")
-        self.operations.append(Multiply(source=features, gate=gate, target=self.value))
-
-    def skip(self, prefix: str, shortcut: Value, activation: str = "none") -> None:
-        """Append the sum with `shortcut`, and its activation."""
-        target = dataclasses.replace(self.value, name=f"{prefix}.skip")
-        raw, fused = _before_activation(target, activation)
-        self.operations.append(Add(source=shortcut, other=self.value, target=raw, activation=fused))
-        self.activate(raw, target)
 
 
 def _before_activation(target: Value, activation: str) -> tuple[Value, str]:
     """Return what an operation must give, and the activation that it can apply itself, for `target` to come out."""
     if activation == "h_swish":
-        return dataclasses.replace(target, name=f"{target.name}.linear"), "none"
+        return target._replace(name=f"{target.name}.linear"), "none"
     return target, activation
-
-
-def _lower_conv(lowering: _Lowering, prefix: str, block: FoldedBlock) -> None:
-    spec, shortcut = block.spec, lowering.value
-    is_pooled = spec.kind == "conv_pool"
-    lowering.conv(prefix, block, "conv", spec.activation, stride=1 if is_pooled else spec.stride)
-    if spec.has_skip:
-        lowering.skip(prefix, shortcut)
-    if is_pooled:
-        lowering.pool(MaxPool, f"{prefix}.pool", spec.stride)
-
-
-def _lower_bottleneck(lowering: _Lowering, prefix: str, block: FoldedBlock) -> None:
-    spec, shortcut = block.spec, lowering.value
-    lowering.conv(prefix, block, "conv1", spec.activation)
-    lowering.conv(prefix, block, "conv2", spec.activation, stride=spec.stride)
-    lowering.conv(prefix, block, "conv3", "none")
-    if not spec.has_skip:
-        main, lowering.value = lowering.value, shortcut
-        if spec.stride > 1:
-            lowering.pool(MeanPool, f"{prefix}.mean", spec.stride)
-        lowering.conv(prefix, block, "conv_shortcut", "none")
-        shortcut, lowering.value = lowering.value, main
-    lowering.skip(prefix, shortcut, spec.activation)
-
-
-def _lower_inverted_residual(lowering: _Lowering, prefix: str, block: FoldedBlock) -> None:
-    spec, shortcut = block.spec, lowering.value
-    if spec.kind == "mbconv":
-        lowering.conv(prefix, block, "conv_pw", spec.activation)
-    lowering.conv(prefix, block, "conv_dw", spec.activation, stride=spec.stride, is_depthwise=True)
-    if spec.use_se:
-        lowering.squeeze_excite(prefix, block)
-    lowering.conv(prefix, block, "conv_pwl", "none")
-    if spec.has_skip:
-        lowering.skip(prefix, shortcut)
-
-
-def _lower_head(lowering: _Lowering, prefix: str, block: FoldedBlock) -> None:
-    lowering.conv(prefix, block, "conv", block.spec.activation)
-    lowering.mean(f"{prefix}.mean")
-    if block.spec.mid_channels:
-        lowering.conv(prefix, block, "mix", block.spec.activation)
-
-
-def _lower_classifier(lowering: _Lowering, prefix: str, block: FoldedBlock) -> None:
-    if block.spec.input_size > 1:
-        lowering.mean(f"{prefix}.mean")
-    target = Value(name=f"{prefix}.linear", size=1, channels=block.spec.out_channels)
-    lowering.operations.append(
-        Linear(
-            source=lowering.value,
-            target=target,
-            weight=block.weights["linear.weight"],
-            bias=block.weights["linear.bias"],
-        )
-    )
-    lowering.value = target
-
-
-_LOWER = {
-    "conv": _lower_conv,
-    "conv_pool": _lower_conv,
-    "dsconv": _lower_inverted_residual,
-    "mbconv": _lower_inverted_residual,
-    "bottleneck": _lower_bottleneck,
-    "head": _lower_head,
-    "classifier": _lower_classifier,
-}

@@ -104,7 +104,7 @@ class _NodeWriter:
                 window = {"kernel_shape": [operation.stride] * 2, "strides": [operation.stride] * 2}
                 self.add_node("AveragePool", [source], target, **window, pads=[0, 0, edge, edge], count_include_pad=0)
             case Multiply():
-                self.add_node("Mul", [source, operation.gate.name], target)
+                self.add_node("Mul", [source, operation.other.name], target)
             case Add():
                 raw = self.raw_name(target, operation.activation)
                 self.add_node("Add", [source, operation.other.name], raw)

@@ -120,7 +120,7 @@ class ModelWriter:
             case MeanPool():
                 self.add_pool("AVERAGE_POOL_2D", operation, kernel_size=operation.stride)
             case Multiply():
-                inputs = [self.of(operation.source), self.of(operation.gate)]
+                inputs = [self.of(operation.source), self.of(operation.other)]
                 self.add_operator("MUL", inputs, self.add_value(operation.target), self.schema.MulOptionsT())
             case Add():
                 inputs = [self.of(operation.source), self.of(operation.other)]

@@ -91,7 +91,7 @@ def _sixfold(graph: Graph) -> frozenset[str]:
     for operation in reversed(graph.operations):
         if isinstance(operation, GlobalMean | MaxPool | MeanPool | Multiply):
             true_sized |= {operation.source.name} if operation.target.name in true_sized else set()
-            true_sized |= {operation.gate.name} if isinstance(operation, Multiply) else set()
+            true_sized |= {operation.other.name} if isinstance(operation, Multiply) else set()
         elif isinstance(operation, Add):
             true_sized |= {operation.source.name, operation.other.name}
         elif isinstance(operation, HardSwish | HardSigmoid):
@@ -201,12 +201,12 @@ class _Int8Writer(ModelWriter):
 
     def add_hard_swish(self, operation: HardSwish) -> None:
         name, source = operation.target.name, self.of(operation.source)
-        gate = self.add_value(dataclasses.replace(operation.target, name=f"{name}.gate"))
+        gate = self.add_value(operation.target._replace(name=f"{name}.gate"))
         add = self.schema.AddOptionsT()
         add.fusedActivationFunction = self.fused("relu6")
         self.add_operator("ADD", [source, self.add_scalar("three", 3)], gate, add)
         if name not in self.sixfold:
-            sixth = self.add_value(dataclasses.replace(operation.target, name=f"{name}.sixth"))
+            sixth = self.add_value(operation.target._replace(name=f"{name}.sixth"))
             self.add_operator("MUL", [source, self.add_scalar("sixth", 1 / 6)], sixth, self.schema.MulOptionsT())
             source = sixth
         self.add_operator("MUL", [source, gate], self.add_value(operation.target), self.schema.MulOptionsT())

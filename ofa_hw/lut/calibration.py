@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.blocks import block_macs, block_params
+from ofa_hw.blocks import block_macs, block_params, largest_kernel
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.profiling.measurement import NetworkMeasurement
 
@@ -231,12 +231,13 @@ def _arrays(
             num_params=np.array([sum(map(block_params, network.specs)) for network in networks], np.float64),
             num_blocks=np.array([len(network.specs) for network in networks], np.float64),
             num_large_kernels=np.array(
-                [sum(spec.kernel_size == large_kernel for spec in network.specs) for network in networks], np.float64
+                [sum(largest_kernel(spec) == large_kernel for spec in network.specs) for network in networks],
+                np.float64,
             ),
         ),
         num_macs=np.array([sum(block_macs(spec) for spec in network.specs) for network in networks], np.float64),
         resolutions=np.array([network.specs[0].input_size for network in networks], np.int64),
-        max_kernels=np.array([max(spec.kernel_size for spec in network.specs) for network in networks], np.int64),
+        max_kernels=np.array([max(largest_kernel(spec) for spec in network.specs) for network in networks], np.int64),
     )
 
 

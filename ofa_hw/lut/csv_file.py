@@ -11,30 +11,33 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ofa_hw.blocks import KINDS, BlockSpec
+from ofa_hw.blocks import BlockSpec
 from ofa_hw.errors import InvalidInputError, TableError
+from ofa_hw.families import ACTIVATIONS, list_families
 from ofa_hw.files import write_text
 from ofa_hw.lut.calibration import Calibration, Figures
 from ofa_hw.lut.table import LatencyTable
 from ofa_hw.profiling.measurement import Measurement, RunConditions
-from ofa_hw.space import ACTIVATIONS
+from ofa_hw.space.architecture import plain_ratio
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 had no attributes of blocks; it is still read."""
 
 _SHARED = ("device", "runtime", "dtype", "batch_size", "num_threads")
 """Conditions that every row repeats, so that tables of several devices can be put together and still be told apart."""
 _BLOCK = tuple(field.name for field in dataclasses.fields(BlockSpec))
 _TIMES = ("median_ms", "mad_ms", "p10_ms", "p90_ms", "ci_low_ms", "ci_high_ms", "num_runs", "process_spread")
 _COLUMNS = (*_SHARED, *_BLOCK, *_TIMES, "marks", "method", "measured_at")
+_COLUMNS_OF = {"1": tuple(name for name in _COLUMNS if name != "attributes"), str(SCHEMA_VERSION): _COLUMNS}
 _CONDITIONS = {field.name: field.type for field in dataclasses.fields(RunConditions)}
 _OWN_KEYS = {"schema_version", "space", "num_rows", "tool_version", "calibration", *_CONDITIONS}
 
 _WORDS: dict[str, dict[str, Any]] = {
-    "kind": {word: word for word in KINDS},
     "activation": {word: word for word in (*ACTIVATIONS, "none")},
     "use_se": {"True": True, "False": False},
     "has_skip": {"True": True, "False": False},
 }
+_ATTRIBUTE = re.compile(r"([a-z][a-z0-9_]*)=(\d{1,9}(?:\.\d{1,9})?)")
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _MOMENT = re.compile(r"unknown|\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\+00:00|Z))?")
 
@@ -75,6 +78,7 @@ def write_table(path: Path, table: LatencyTable) -> None:
 def _cells(row: Measurement) -> list[str]:
     values = {name: getattr(row.conditions, name) for name in _SHARED}
     values |= {name: getattr(row.block, name) for name in _BLOCK}
+    values["attributes"] = " ".join(f"{name}={value:g}" for name, value in row.block.attributes)
     values |= {name: getattr(row, name) for name in (*_TIMES, "marks", "method", "measured_at")}
     return ["" if values[name] is None else str(values[name]) for name in _COLUMNS]
 
@@ -99,8 +103,9 @@ def read_table(path: Path, *, uncalibrated: bool = False) -> LatencyTable:
     body = lines[num_head:]
     rows: list[Measurement] = []
     first_lines: dict[BlockSpec, int] = {}
-    for number, cells in _numbered_rows(path, body, num_head):
-        row = _read_row(_Row(path, number, cells), conditions)
+    columns = _COLUMNS_OF[head["schema_version"]]
+    for number, cells in _numbered_rows(path, body, num_head, columns):
+        row = _read_row(_Row(path, number, cells, columns), conditions)
         if row.block in first_lines:
             raise TableError(
                 f"{path}, line {number}: each block must stand once; {row.block.key} stands in line "
@@ -139,10 +144,10 @@ def _read_head(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:
                 f"{path}, line {number}: {key} stands twice in the head; two tables must not be joined in one file"
             )
         head[key] = value.strip()
-    if head.get("schema_version") != str(SCHEMA_VERSION):
+    if head.get("schema_version") not in _COLUMNS_OF:
         raise TableError(
-            f"{path}: schema_version must be {SCHEMA_VERSION}; came {head.get('schema_version', 'none')}: profile "
-            "again, or use the version of ofa-hw that wrote it"
+            f"{path}: schema_version must be {' or '.join(_COLUMNS_OF)}; came {head.get('schema_version', 'none')}: "
+            "profile again, or use the version of ofa-hw that wrote it"
         )
     missing = [key for key in ("space", *_CONDITIONS, "num_rows") if not head.get(key)]
     if missing:
@@ -174,14 +179,16 @@ def _read_calibration(path: Path, text: str | None) -> Calibration | None:
         ) from error
 
 
-def _numbered_rows(path: Path, body: list[str], num_head: int) -> Iterator[tuple[int, list[str]]]:
+def _numbered_rows(
+    path: Path, body: list[str], num_head: int, expected: tuple[str, ...]
+) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(body, strict=True)
     try:
         columns = next(reader, [])
-        if tuple(columns) != _COLUMNS:
-            odd = sorted(set(columns) ^ set(_COLUMNS)) or ["their order"]
+        if tuple(columns) != expected:
+            odd = sorted(set(columns) ^ set(expected)) or ["their order"]
             raise TableError(
-                f"{path}, line {num_head + 1}: columns must be {', '.join(_COLUMNS)}; what differs is {', '.join(odd)}"
+                f"{path}, line {num_head + 1}: columns must be {', '.join(expected)}; what differs is {', '.join(odd)}"
             )
         for cells in reader:
             if cells and cells[0].lstrip().startswith("#"):
@@ -197,13 +204,13 @@ def _numbered_rows(path: Path, body: list[str], num_head: int) -> Iterator[tuple
 class _Row:
     """The cells of one line, each read with a fault that names line and column."""
 
-    def __init__(self, path: Path, number: int, cells: list[str]) -> None:
+    def __init__(self, path: Path, number: int, cells: list[str], expected: tuple[str, ...]) -> None:
         self.where = f"{path}, line {number}"
-        if len(cells) != len(_COLUMNS):
+        if len(cells) != len(expected):
             raise TableError(
-                f"{self.where}: must have {len(_COLUMNS)} columns; came {len(cells)}, so the line was cut or edited"
+                f"{self.where}: must have {len(expected)} columns; came {len(cells)}, so the line was cut or edited"
             )
-        self.cells = dict(zip(_COLUMNS, cells, strict=True))
+        self.cells = dict(zip(expected, cells, strict=True))
 
     def read(self, column: str, convert: Callable[[str], Any], what: str) -> Any:
         """Return the converted cell, or raise what it must be."""
@@ -250,9 +257,18 @@ def _read_row(row: _Row, conditions: RunConditions) -> Measurement:
 def _read_block(row: _Row) -> BlockSpec:
     numbers = ("input_size", "in_channels", "mid_channels", "out_channels", "kernel_size", "stride")
     values: dict[str, Any] = {name: row.read(name, _whole, "a whole number of 0 or more") for name in numbers}
-    for name, choices in _WORDS.items():
+    for name, choices in (("kind", {word: word for word in list_families()}), *_WORDS.items()):
         values[name] = row.read(name, choices.get, f"one of {', '.join(choices)}")
+    if row.cells.get("attributes"):
+        values["attributes"] = row.read("attributes", _attributes, "pairs such as start_kernel_size=5, blanks between")
     return BlockSpec(**values)
+
+
+def _attributes(text: str) -> tuple[tuple[str, float], ...] | None:
+    pairs = [_ATTRIBUTE.fullmatch(word) for word in text.split(" ")]
+    if None in pairs:
+        return None
+    return tuple((pair[1], plain_ratio(pair[2])) for pair in pairs if pair)
 
 
 def _whole(text: str) -> int | None:

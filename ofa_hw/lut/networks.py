@@ -55,10 +55,11 @@ def _uniform(space: SearchSpace, rng: np.random.Generator) -> Genes:
 
 def _without_largest_kernel(space: SearchSpace, rng: np.random.Generator) -> Genes:
     genes = _uniform(space, rng)
-    kernels = slice(space.first_position_gene, None, 2)
-    if space.max_num_kernel_sizes > 1:
-        smaller = rng.integers(0, space.max_num_kernel_sizes - 1, size=genes[:, kernels].shape)
-        genes[:, kernels] = np.minimum(smaller, np.maximum(np.array(space.num_choices[kernels]) - 2, 0))
+    num_kernels = space.max_num_values(of_kernels=True)
+    if num_kernels > 1:
+        kernels = space.kernel_columns
+        smaller = rng.integers(0, num_kernels - 1, size=genes[:, kernels].shape)
+        genes[:, kernels] = np.minimum(smaller, np.maximum(np.array(space.num_choices)[kernels] - 2, 0))
     return genes
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ofa_hw.blocks import BlockSpec, unique_block_specs
 from ofa_hw.errors import TableError
+from ofa_hw.families import family_of
 from ofa_hw.lut.table import LatencyTable
 from ofa_hw.profiling.measurement import Measurement, RunConditions
 from ofa_hw.space import SearchSpace
@@ -149,49 +150,13 @@ def _match(
     if resolution not in space.resolutions:
         return
     for spec in unique_block_specs(space, (resolution,)):
-        parts = [_first(entries, keys) for keys in _keys(spec, entries)]
+        parts = [_first(entries, keys) for keys in family_of(spec).table_keys(spec, list(entries))]
         if all(part is not None for part in parts):
             yield spec, _summed([part for part in parts if part is not None])
 
 
 def _first(entries: Mapping[str, PublishedEntry], keys: Sequence[str]) -> PublishedEntry | None:
     return next((entries[key] for key in keys if key in entries), None)
-
-
-def _keys(spec: BlockSpec, entries: Mapping[str, PublishedEntry]) -> list[list[str]]:
-    """Return for each part of a block the keys that it may have in a published table."""
-    source = f"{spec.input_size}x{spec.input_size}x{spec.in_channels}"
-    target = f"{spec.output_size}x{spec.output_size}x{spec.out_channels}"
-    if spec.kind == "conv":
-        return [[f"Conv-input:{source}-output:{target}"]]
-    if spec.kind in ("bottleneck", "conv_pool"):
-        return [[]]  # the published tables are of MobileNets
-    if spec.kind == "classifier":
-        prefix, suffix = "Logits-input:", f"x{spec.in_channels}-output:{spec.out_channels}"
-        return [[key for key in entries if key.startswith(prefix) and key.endswith(suffix)]]
-    if spec.kind == "head":
-        return _head_keys(spec, source, entries)
-    flags = f"-kernel:{spec.kernel_size}-stride:{spec.stride}-idskip:{int(spec.has_skip)}"
-    gates = f"-se:{int(spec.use_se)}-hs:{int(spec.activation == 'h_swish')}"
-    block = f"expanded_conv-input:{source}-output:{target}-expand:"
-    ratio = spec.mid_channels / spec.in_channels
-    # once-for-all counts channels and tells of gates and activations; ProxylessNAS counts ratios and has neither.
-    keys = [f"{block}{spec.mid_channels}{flags}{gates}"]
-    if not spec.use_se and spec.activation == "relu6" and ratio.is_integer():
-        keys.append(f"{block}{int(ratio)}{flags}")
-    return [keys]
-
-
-def _head_keys(spec: BlockSpec, source: str, entries: Mapping[str, PublishedEntry]) -> list[list[str]]:
-    width = spec.mid_channels or spec.out_channels
-    features = f"{spec.input_size}x{spec.input_size}x{width}"
-    parts = [[f"Conv_1-input:{source}-output:{features}"]]
-    pool = f"AvgPool2D-input:{features}-output:1x1x{width}"
-    if pool in entries:
-        parts.append([pool])
-    if spec.mid_channels:
-        parts.append([f"Conv_2-input:1x1x{width}-output:1x1x{spec.out_channels}"])
-    return parts
 
 
 def _summed(parts: Sequence[PublishedEntry]) -> PublishedEntry:

@@ -13,14 +13,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.blocks import BlockCosts, BlockSpec, block_costs, block_params, block_specs, sum_block_costs
+from ofa_hw.blocks import (
+    BlockCosts,
+    BlockSpec,
+    block_costs,
+    block_params,
+    block_specs,
+    largest_kernel,
+    sum_block_costs,
+)
 from ofa_hw.errors import TableError
+from ofa_hw.families import family_of
 from ofa_hw.lut.calibration import Calibration, Sizes, fit_calibration
 from ofa_hw.profiling.measurement import Measurement, NetworkMeasurement, RunConditions
 from ofa_hw.space import Genes, SearchSpace
-
-STEM_KINDS = ("conv", "conv_pool")
-"""What may stand at the image."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,7 +75,7 @@ class LatencyTable:
     @functools.cached_property
     def resolutions(self) -> tuple[int, ...]:
         """The sizes of input image that have a stem in the table, in pixels: no convolution has fewer channels."""
-        stems = [row.block for row in self.measurements if row.block.kind in STEM_KINDS]
+        stems = [row.block for row in self.measurements if family_of(row.block).takes_images]
         image_channels = min((spec.in_channels for spec in stems), default=0)
         return tuple(sorted({spec.input_size for spec in stems if spec.in_channels == image_channels}))
 
@@ -88,7 +94,7 @@ class LatencyTable:
     @functools.cached_property
     def large_kernel(self) -> int:
         """The largest kernel size of its blocks."""
-        return max(row.block.kernel_size for row in self.measurements)
+        return max(largest_kernel(row.block) for row in self.measurements)
 
     @property
     def title(self) -> str:
@@ -103,7 +109,7 @@ class LatencyTable:
                 block_costs(space, lambda spec: known.get(spec, np.nan)),
                 block_costs(space, block_params),
                 block_costs(space, lambda _: 1),
-                block_costs(space, lambda spec: spec.kernel_size == self.large_kernel),
+                block_costs(space, lambda spec: largest_kernel(spec) == self.large_kernel),
             )
         return self._arrays[space]
 

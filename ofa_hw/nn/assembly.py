@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa_hw.blocks import BlockSpec
-from ofa_hw.nn.static import build_block
+from ofa_hw.nn.block import build_block
 
 
 def assemble_block(
@@ -25,7 +25,9 @@ def assemble_block(
     `weights` has each name of the block's state dict, shapes as `spec` asks.
     """
     any_size = dataclasses.replace(spec, input_size=1)
-    return _cast(_mould(any_size, bn_eps, bn_momentum, training), weights)
+    block = _cast(_mould(any_size, bn_eps, bn_momentum, training), weights)
+    block.spec = spec
+    return block
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

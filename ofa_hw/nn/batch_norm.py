@@ -30,10 +30,3 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
         if self.over_processes is not None:
             return self.over_processes(x_BCHW, mean, var, scale, shift, momentum=self.momentum, eps=self.eps)
         return F.batch_norm(x_BCHW, mean, var, scale, shift, True, self.momentum, self.eps)
-
-
-def make_norms_elastic(block: nn.Module) -> None:
-    """Replace the batch norms among the children of `block` by elastic ones, as new."""
-    for name, child in block.named_children():
-        if type(child) is nn.BatchNorm2d:
-            setattr(block, name, ElasticBatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum))

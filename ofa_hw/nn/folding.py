@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ofa_hw.blocks import BlockSpec, block_layers
+from ofa_hw.blocks import BlockSpec, block_graph
 from ofa_hw.formats.folded import FoldedBlock
 
 
@@ -19,7 +19,7 @@ def fold_block(spec: BlockSpec, block: nn.Module) -> FoldedBlock:
     Folding is done in float64 and rounded once to float32.
     """
     weights: dict[str, npt.NDArray[np.float32]] = {}
-    for layer in block_layers(spec):
+    for layer in block_graph(spec).layers:
         module = block.get_submodule(layer.name)
         weight = module.weight.detach().double()
         bias = None if module.bias is None else module.bias.detach().double()

@@ -1,24 +1,31 @@
-"""Layers that static and elastic blocks share."""
+"""What static and elastic blocks share: layers, activations, how weights begin."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ofa_hw.errors import InvalidInputError
+from ofa_hw.families import Layer
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def make_activation(name: str) -> nn.Module:
-    """Return the activation of this name: relu, relu6 or h_swish."""
-    makers = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}
-    if name not in makers:
-        raise InvalidInputError(f"activation must be one of {', '.join(makers)}; came {name!r}")
-    return makers[name](inplace=True)
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda y: y,
+    "relu": functools.partial(F.relu, inplace=True),
+    "relu6": functools.partial(F.relu6, inplace=True),
+    "h_swish": functools.partial(F.hardswish, inplace=True),
+}
+
+
+def activate(y: Tensor, name: str) -> Tensor:
+    """Return the activation of this name of `y`, which it may overwrite: none, relu, relu6 or h_swish."""
+    return _ACTIVATIONS[name](y)
 
 
 def channels_last(net: Net) -> Net:
@@ -32,32 +39,19 @@ def leading(tensor: Tensor, num: int, *, dim: int = 0) -> Tensor:
     return tensor if tensor.shape[dim] == num else tensor.narrow(dim, 0, num)
 
 
-def make_conv(in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias, padded so that stride 1 keeps the size."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
-
-
-def make_depthwise(channels: int, kernel_size: int, *, stride: int = 1) -> nn.Conv2d:
-    """Return a depthwise convolution without bias, padded so that stride 1 keeps the size."""
-    return nn.Conv2d(channels, channels, kernel_size, stride, kernel_size // 2, groups=channels, bias=False)
-
-
-class SqueezeExcite(nn.Module):
-    """Scale channels by a gate that their global means decide (MobileNetV3, arXiv 1905.02244, section 5.3).
-
-    The gate is relu6(x + 3) / 6; both 1x1 convolutions have biases.
-    """
-
-    def __init__(self, channels: int, hidden_channels: int) -> None:
-        """Make the gate for (n, `channels`, h, w) inputs."""
-        super().__init__()
-        self.conv_reduce = nn.Conv2d(channels, hidden_channels, 1)
-        self.conv_expand = nn.Conv2d(hidden_channels, channels, 1)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return the input, each channel scaled by its gate."""
-        squeezed = F.relu(self.conv_reduce(x_BCHW.mean((2, 3), keepdim=True)), inplace=True)
-        return x_BCHW * F.hardsigmoid(self.conv_expand(squeezed))
+def make_layer(layer: Layer) -> nn.Module:
+    """Return a convolution, padded so that stride 1 keeps the size, or a linear layer."""
+    if layer.is_linear:
+        return nn.Linear(layer.in_channels, layer.out_channels, bias=layer.has_bias)
+    return nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        layer.stride,
+        layer.kernel_size // 2,
+        groups=layer.in_channels if layer.is_depthwise else 1,
+        bias=layer.has_bias,
+    )
 
 
 def init_weights(module: nn.Module, *, generator: torch.Generator | None = None) -> None:

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.families import get_family
+from ofa_hw.families.registry import FIRST
 from ofa_hw.space import SearchSpace
-from ofa_hw.space.stage import UNEXPANDED_KINDS
 
 # once-for-all wraps elastic layers once more, and its releases differ in how often: these all mean the same.
 _SAME = (
@@ -24,22 +25,6 @@ _SAME = (
     (".bn.bn.", ".bn."),
     (".conv.conv.", ".conv."),
     (".linear.linear.", ".linear."),
-)
-
-_LAYERS = (
-    (r"(?:conv\.)?(conv|bn)\.(\w+)", r"\1.\2"),
-    (r"(?:conv\.)?inverted_bottleneck\.conv\.(.+)", r"conv_pw.\1"),
-    (r"(?:conv\.)?inverted_bottleneck\.bn\.(.+)", r"bn_pw.\1"),
-    (r"(?:conv\.)?depth_conv\.conv\.(\d+to\d+)_matrix", r"transform_\1"),
-    (r"(?:conv\.)?depth_conv\.conv\.(.+)", r"conv_dw.\1"),
-    (r"(?:conv\.)?depth_conv\.bn\.(.+)", r"bn_dw.\1"),
-    (r"(?:conv\.)?depth_conv\.se\.fc\.(reduce|expand)\.(.+)", r"se.conv_\1.\2"),
-    (r"(?:conv\.)?point_linear\.conv\.(.+)", r"conv_pwl.\1"),
-    (r"(?:conv\.)?point_linear\.bn\.(.+)", r"bn_pwl.\1"),
-    (r"conv([123])\.conv\.(.+)", r"conv\1.\2"),
-    (r"conv([123])\.bn\.(.+)", r"bn\1.\2"),
-    (r"downsample\.conv\.(.+)", r"conv_shortcut.\1"),
-    (r"downsample\.bn\.(.+)", r"bn_shortcut.\1"),
 )
 
 
@@ -114,8 +99,8 @@ def _our_key(space: SearchSpace, key: str) -> str:
     part, index, layer = found[1], found[2], found[3]
     if index is None:
         return _static_key(space, part, layer) or key
-    prefix = _block_prefix(space, part, int(index))
-    for pattern, ours in _LAYERS if prefix else ():
+    prefix, kind = _block_of(space, part, int(index)) or ("", "")
+    for pattern, ours in get_family(kind).published_names if prefix else ():
         if re.fullmatch(pattern, layer):
             return f"{prefix}.{re.sub(pattern, ours, layer)}"
     return key
@@ -139,17 +124,17 @@ def _classifier_place(space: SearchSpace) -> str:
     return "after.1" if space.head_channels else "after.0"
 
 
-def _block_prefix(space: SearchSpace, part: str, index: int) -> str | None:
-    """Return the module of once-for-all's block; None where the space has no such block.
+def _block_of(space: SearchSpace, part: str, index: int) -> tuple[str, str] | None:
+    """Return the module of once-for-all's block and its family; None where the space has no such block.
 
     MobileNets' block 0 is the static one. ResNets' stem is what our first stages are, of plain convolutions.
     """
-    num_stem = sum(space.stages[stage].kind in UNEXPANDED_KINDS for stage in space.position_stages)
+    parts = [get_family(space.stages[stage].kind).published_part for stage in space.position_stages]
+    num_stem = sum(name != "blocks" for name in parts)
     if part == "blocks" and index == 0 and space.first_channels:
-        return "before.1"
-    if part not in ("blocks", "input_stem") or (part == "input_stem" and index >= num_stem):
+        return "before.1", FIRST
+    position = index if part != "blocks" else index + num_stem - bool(space.first_channels)
+    if position >= len(parts) or parts[position] != part:
         return None
-    position = index if part == "input_stem" else index + num_stem - bool(space.first_channels)
-    if position >= len(space.position_stages):
-        return None
-    return f"stages.{space.position_stages[position]}.{space.position_ranks[position]}"
+    stage = space.position_stages[position]
+    return f"stages.{stage}.{space.position_ranks[position]}", space.stages[stage].kind

@@ -71,7 +71,7 @@ def _run(operation: Operation, values: dict[str, Tensor]) -> Tensor:
         case MeanPool():
             return F.avg_pool2d(x, operation.stride, operation.stride, 0, ceil_mode=True)
         case Multiply():
-            return x * values[operation.gate.name]
+            return x * values[operation.other.name]
         case Add():
             return _ACTIVATIONS[operation.activation](x + values[operation.other.name])
         case Linear():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ofa_hw.blocks import BlockSpec, block_specs
-from ofa_hw.nn.static import build_block
+from ofa_hw.nn.block import build_block
 from ofa_hw.space import ArchConfig, SearchSpace
 
 

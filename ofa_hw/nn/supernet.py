@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,31 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ofa_hw.blocks import BlockSpec, block_specs, blocks_before, hidden_channels
+from ofa_hw.blocks import BlockSpec, block_specs, blocks_before
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.families import family_of
 from ofa_hw.nn.assembly import assemble_block
-from ofa_hw.nn.elastic import (
-    ElasticBlock,
-    ElasticClassifier,
-    ElasticConv,
-    ElasticDepthwiseSeparable,
-    ElasticHead,
-)
-from ofa_hw.nn.elastic_bottleneck import ElasticBottleneck
-from ofa_hw.nn.elastic_mbconv import ElasticInvertedResidual
+from ofa_hw.nn.elastic import ElasticBlock
 from ofa_hw.nn.layers import init_weights
 from ofa_hw.nn.published import classifier_names, from_published, read_published
 from ofa_hw.space import ArchConfig, SearchSpace
-
-_ELASTIC = {
-    "conv": ElasticConv,
-    "conv_pool": ElasticConv,
-    "dsconv": ElasticDepthwiseSeparable,
-    "bottleneck": ElasticBottleneck,
-    "head": ElasticHead,
-    "classifier": ElasticClassifier,
-}
-"""The elastic module of each kind but `mbconv`, whose kernel is elastic too."""
 
 
 class Supernet(nn.Module):
@@ -50,19 +34,15 @@ class Supernet(nn.Module):
         self.space = space
         specs = block_specs(space, space.largest)
         num_before, num_positions = len(blocks_before(space, space.largest.resolution)), len(space.position_stages)
-        self.before = nn.ModuleList(_ELASTIC[spec.kind](spec) for spec in specs[:num_before])
-        positions = iter(specs[num_before : num_before + num_positions])
+        norms = {"bn_eps": space.bn_eps, "bn_momentum": space.bn_momentum}
+        self.before = nn.ModuleList(ElasticBlock(spec, **norms) for spec in specs[:num_before])
+        positions = zip(specs[num_before : num_before + num_positions], space.position_values, strict=True)
+        blocks = (ElasticBlock(spec, values=values, **norms) for spec, values in positions)
         self.stages = nn.ModuleList(
-            nn.ModuleList(
-                _elastic_block(next(positions), space.stage_kernel_sizes(stage))
-                for _ in range(max(space.stage_depths(stage)))
-            )
+            nn.ModuleList(itertools.islice(blocks, max(space.stage_depths(stage))))
             for stage in range(len(space.stages))
         )
-        self.after = nn.ModuleList(_ELASTIC[spec.kind](spec) for spec in specs[num_before + num_positions :])
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps, module.momentum = space.bn_eps, space.bn_momentum
+        self.after = nn.ModuleList(ElasticBlock(spec, **norms) for spec in specs[num_before + num_positions :])
         init_weights(self, generator=generator)
 
     def chain(self, arch: ArchConfig) -> Iterator[tuple[ElasticBlock, BlockSpec]]:
@@ -107,14 +87,14 @@ class Supernet(nn.Module):
         return copy.deepcopy(self, aliases)
 
     def start_alike(self) -> None:
-        """Change the new weights, in place, to such that all kernel sizes and depths of a stage compute the same.
+        """Change the new weights, in place, so that all kernel sizes and depths of a stage compute the same.
 
         What subnets share then serves them all from the first step. A block with a shortcut begins as the shortcut, the
         scale of its last batch norm 0 (arXiv 2003.11142, section 3); a kernel is 0 around its smallest size. Widths
         begin apart. `benchmarks/strategies.py` compares training with and without it.
         """
-        for block in self.modules():
-            if isinstance(block, ElasticBlock):
+        for stage in self.stages:
+            for block in stage:
                 block.start_alike()
 
     def sort_channels(self, stage: int = 0) -> None:
@@ -127,12 +107,12 @@ class Supernet(nn.Module):
         Raises:
             InvalidInputError: `stage` is not 0 to the number of expand ratios - 1.
         """
-        num_ratios = self.space.max_num_expand_ratios
+        num_ratios = self.space.max_num_values(of_kernels=False)
         if not 0 <= stage < num_ratios:
             raise InvalidInputError(f"stage must be 0 to {num_ratios - 1}; came {stage}")
-        for index, (module, spec) in enumerate(self._positions()):
-            ratios = self.space.stage_expand_ratios(self.space.position_stages[index])[-1 - stage :]
-            widths = (hidden_channels(spec.kind, spec.in_channels, spec.out_channels, ratio) for ratio in ratios)
+        for (module, spec), values in zip(self._positions(), self.space.position_values, strict=True):
+            ratios = values.get("expand_ratio", (1,))[-1 - stage :]
+            widths = [family_of(spec).hidden_channels(spec.in_channels, spec.out_channels, ratio) for ratio in ratios]
             module.sort_channels(tuple(widths))
 
     def _positions(self) -> list[tuple[ElasticBlock, BlockSpec]]:
@@ -173,9 +153,3 @@ class Supernet(nn.Module):
                 f"the checkpoint must hold the weights of {self.space.name!r}; keys: {', '.join(told)}"
             )
         self.load_state_dict(ours)
-
-
-def _elastic_block(spec: BlockSpec, kernel_sizes: tuple[int, ...]) -> ElasticBlock:
-    if spec.kind == "mbconv":
-        return ElasticInvertedResidual(spec, kernel_sizes=kernel_sizes)
-    return _ELASTIC[spec.kind](spec)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import Genes, SearchSpace
 
 Features = npt.NDArray[np.float32]
@@ -33,9 +32,5 @@ def encode_features(space: SearchSpace, genes: Genes) -> Features:
     Raises:
         InvalidInputError: the matrix is not of this space.
     """
-    genes = np.asarray(genes)
-    if genes.ndim != 2 or genes.shape[1] != space.num_genes:
-        raise InvalidInputError(f"genes of {space.name!r} must be (n, {space.num_genes}); came {genes.shape}")
-    is_active = np.ones(genes.shape, dtype=bool)
-    is_active[:, space.first_position_gene :] = np.repeat(space.active_positions(genes), 2, axis=1)
-    return one_hot(genes, space.num_choices, is_active)
+    genes = space.check_genes(genes)
+    return one_hot(genes, space.num_choices, space.active_genes(genes))

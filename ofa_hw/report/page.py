@@ -62,8 +62,8 @@ def _page_data(runs: Sequence[RunResults], sections: Sequence[Section]) -> dict[
         },
         "networks": {key: card.to_dict() for key, card in cards.items()},
         "firstNetwork": _first_network(runs, cards),
-        "kernels": sorted({kernel_size for space in spaces for kernel_size, _ in space.block_choices}),
-        "largestRatio": max(ratio for space in spaces for _, ratio in space.block_choices),
+        "kernels": sorted({size for space in spaces for size in space.all_values(of_kernels=True)}),
+        "largestRatio": max(space.all_values(of_kernels=False)[-1] for space in spaces),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def percent(fraction: float) -> str:
     """Return 0.8812 as "88.1 %"."""
@@ -38,3 +40,8 @@ def seconds(value: float) -> str:
     """Return a duration as "42 s" or "7 min 12 s"."""
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def kernel_label(choice: Mapping[str, float]) -> str:
+    """Return the kernel sizes of a block as "5", or as "5+–" where it has two and the second is left out."""
+    return "+".join(f"{value or '–'}" for name, value in choice.items() if name.endswith("kernel_size"))

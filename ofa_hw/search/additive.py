@@ -28,7 +28,7 @@ class AdditiveTerms:
     """The terms of one objective.
 
     `base` (resolutions,) belongs to the network with the least index in every gene; `depth` (resolutions, stages,
-    depths) and `choice` (resolutions, positions, kernel sizes * expand ratios) are what other choices add to it.
+    depths) and `choice` (resolutions, positions, forms) are what other choices add to it.
     """
 
     space: SearchSpace
@@ -46,7 +46,7 @@ def find_terms(space: SearchSpace, evaluate: Callable[[Genes], FloatArray]) -> A
     genes = np.concatenate([_at_resolution(probes, resolution) for resolution in range(num_resolutions)])
     values = np.asarray(evaluate(genes), dtype=np.float64).reshape(num_resolutions, len(probes))
     num_stages, num_positions = len(space.stages), len(space.position_stages)
-    num_depths, num_choices = space.max_num_depths, space.max_num_kernel_sizes * space.max_num_expand_ratios
+    num_depths, num_choices = space.max_num_depths, space.max_num_forms
     base = values[:, 0]
     depth, choice = np.split(values[:, 1:], [num_stages * num_depths], axis=1)
     choice = choice.reshape(num_resolutions, num_positions, num_choices)
@@ -65,10 +65,10 @@ def find_terms(space: SearchSpace, evaluate: Callable[[Genes], FloatArray]) -> A
 def sum_terms(terms: AdditiveTerms, genes: Genes) -> FloatArray:
     """Return the objective (n,) of `genes` as the sum of its terms."""
     space = terms.space
-    resolutions, first = genes[:, 0].astype(np.intp), space.first_position_gene
-    depths = terms.depth[resolutions[:, None], np.arange(len(space.stages)), genes[:, 1:first]].sum(axis=1)
-    choices = genes[:, first::2].astype(np.intp) * space.max_num_expand_ratios + genes[:, first + 1 :: 2]
-    of_blocks = terms.choice[resolutions[:, None], np.arange(choices.shape[1]), choices]
+    resolutions, forms = genes[:, 0].astype(np.intp), space.form_indices(genes)
+    stages = np.arange(len(space.stages))
+    depths = terms.depth[resolutions[:, None], stages, genes[:, space.columns["depth"]]].sum(axis=1)
+    of_blocks = terms.choice[resolutions[:, None], np.arange(forms.shape[1]), forms]
     active: FloatArray = np.where(space.active_positions(genes), of_blocks, 0.0)
     return np.asarray(terms.base[resolutions] + depths + active.sum(axis=1))
 
@@ -87,8 +87,9 @@ def least(terms: AdditiveTerms) -> tuple[float, Genes]:
                 costs.append(
                     terms.depth[resolution, stage, index] + terms.choice[resolution, positions].min(axis=1).sum()
                 )
-            row[0, 1 + stage] = int(np.argmin(costs))
-            for position in _positions(space, stage)[: space.stage_depths(stage)[row[0, 1 + stage]]]:
+            column = space.columns["depth"][stage]
+            row[0, column] = int(np.argmin(costs))
+            for position in _positions(space, stage)[: space.stage_depths(stage)[row[0, column]]]:
                 _set_choice(space, row, position, int(terms.choice[resolution, position].argmin()))
         value = float(sum_terms(terms, row)[0])
         if value < best_value:
@@ -127,7 +128,7 @@ def _front_at(first: AdditiveTerms, second: AdditiveTerms, resolution: int) -> t
             if rank + 1 in depths:
                 index = depths.index(rank + 1)
                 deep = stage_genes.copy()
-                deep[:, 1 + stage] = index
+                deep[:, space.columns["depth"][stage]] = index
                 grown.append((stage_values + both_depths[stage, index], deep))
         stage_front = _keep_front(np.concatenate([v for v, _ in grown]), np.concatenate([g for _, g in grown]))
         values, genes = _add_fronts(values, genes, *stage_front)
@@ -151,28 +152,26 @@ def _keep_front(values: FloatArray, genes: Genes) -> tuple[FloatArray, Genes]:
 
 def _probes(space: SearchSpace) -> Genes:
     """Return the rows whose differences are the terms: the base, each stage's depths, each position's choices."""
-    num_depths, num_choices = space.max_num_depths, space.max_num_kernel_sizes * space.max_num_expand_ratios
+    num_depths, num_choices = space.max_num_depths, space.max_num_forms
     rows = [np.zeros(space.num_genes, dtype=np.int8)]
     for stage in range(len(space.stages)):
         for depth in range(num_depths):
             row = np.zeros(space.num_genes, dtype=np.int8)
-            row[1 + stage] = min(depth, len(space.stage_depths(stage)) - 1)
+            row[space.columns["depth"][stage]] = min(depth, len(space.stage_depths(stage)) - 1)
             rows.append(row)
     for position, (stage, rank) in enumerate(zip(space.position_stages, space.position_ranks, strict=True)):
         depth = next(index for index, depth in enumerate(space.stage_depths(stage)) if depth > rank)
         for choice in range(num_choices):
             row = np.zeros((1, space.num_genes), dtype=np.int8)
-            row[0, 1 + stage] = depth
+            row[0, space.columns["depth"][stage]] = depth
             _set_choice(space, row, position, choice)
             rows.append(row[0])
     return np.stack(rows)
 
 
 def _set_choice(space: SearchSpace, genes: Genes, position: int, choice: int) -> None:
-    """Make a choice of all stages' at `position`; where its stage has fewer, its last stands for those beyond."""
-    column = space.first_position_gene + 2 * position
-    indices = divmod(choice, space.max_num_expand_ratios)
-    genes[:, column : column + 2] = np.minimum(indices, np.array(space.num_choices[column : column + 2]) - 1)
+    """Give the rows a form at `position`; where it has fewer, its last stands for those beyond."""
+    space.set_form(genes, position, min(choice, len(space.forms[position]) - 1))
 
 
 def _at_resolution(genes: Genes, resolution: int) -> Genes:

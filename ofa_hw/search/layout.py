@@ -47,14 +47,9 @@ class GeneLayout:
     @classmethod
     def of_space(cls, space: SearchSpace) -> GeneLayout:
         """Return the layout of the space's genes: the resolution, then a unit for each stage."""
-        stages = range(1, 1 + len(space.stages))
-        widths = stages if space.has_elastic_width else ()
-        units = (0, *stages, *widths, *(1 + stage for stage in space.position_stages for _ in range(2)))
-        needs = [0] * space.first_position_gene
-        for stage, rank in zip(space.position_stages, space.position_ranks, strict=True):
-            least = next(index for index, depth in enumerate(space.stage_depths(stage)) if depth > rank)
-            needs += [least, least]
-        return cls(num_choices=space.num_choices, units=units, governors=units, needs=tuple(needs))
+        units = tuple((1 + space.gene_stages).tolist())
+        needs = tuple(space.least_depth_indices.tolist())
+        return cls(num_choices=space.num_choices, units=units, governors=units, needs=needs)
 
     @property
     def num_genes(self) -> int:

@@ -3,11 +3,9 @@
 from ofa_hw.space.architecture import ArchConfig, BlockChoice
 from ofa_hw.space.presets import get_space, list_spaces
 from ofa_hw.space.search_space import Genes, SearchSpace
-from ofa_hw.space.stage import ACTIVATIONS, STAGE_KINDS, StageSpec, make_divisible
+from ofa_hw.space.stage import StageSpec
 
 __all__ = [
-    "ACTIVATIONS",
-    "STAGE_KINDS",
     "ArchConfig",
     "BlockChoice",
     "Genes",
@@ -15,5 +13,4 @@ __all__ = [
     "StageSpec",
     "get_space",
     "list_spaces",
-    "make_divisible",
 ]

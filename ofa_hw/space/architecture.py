@@ -6,18 +6,58 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ofa_hw.errors import InvalidInputError
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BlockChoice:
-    """What is chosen for one elastic block."""
+class BlockChoice(Mapping[str, float]):
+    """What is chosen for one block: values by the names of its family's choices, also as attributes.
 
-    kernel_size: int
-    expand_ratio: float
+    Immutable and hashable; two are equal where their names and values are.
+    """
+
+    __slots__ = ("_values",)
+    _values: dict[str, float]
+
+    def __init__(self, **values: float) -> None:
+        """Choose `values`; whole ratios are kept as int, so that equal choices have equal JSON."""
+        object.__setattr__(self, "_values", {name: plain_ratio(value) for name, value in values.items()})
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __getattr__(self, name: str) -> float:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"no choice {name!r}; there are {', '.join(self._values)}") from None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a choice cannot be changed; make another")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BlockChoice) and self._values == other._values
+
+    def __repr__(self) -> str:
+        return f"BlockChoice({', '.join(f'{name}={value}' for name, value in self._values.items())})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _choice_of, (self._values,)
+
+
+def _choice_of(values: Mapping[str, float]) -> BlockChoice:
+    return BlockChoice(**values)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,11 +84,7 @@ class ArchConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the architecture as plain values; `from_dict` reads them back."""
         stages: list[dict[str, Any]] = [
-            {
-                "kernel_size": [block.kernel_size for block in stage],
-                "expand_ratio": [plain_ratio(block.expand_ratio) for block in stage],
-            }
-            for stage in self.stages
+            {name: [block[name] for block in stage] for name in stage[0]} for stage in self.stages
         ]
         if self.width_ratios:
             stages = [
@@ -65,17 +101,11 @@ class ArchConfig:
             InvalidInputError: `value` has another form.
         """
         try:
-            stages = tuple(
-                tuple(
-                    BlockChoice(kernel_size=whole(kernel_size), expand_ratio=plain_ratio(expand_ratio))
-                    for kernel_size, expand_ratio in zip(stage["kernel_size"], stage["expand_ratio"], strict=True)
-                )
-                for stage in value["stages"]
-            )
+            stages = tuple(_stage_from_dict(stage) for stage in value["stages"])
             has_widths = any("width_ratio" in stage for stage in value["stages"])
             widths = [plain_ratio(stage["width_ratio"]) for stage in value["stages"]] if has_widths else []
             return cls(resolution=whole(value["resolution"]), stages=stages, width_ratios=tuple(widths))
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise InvalidInputError(
                 'an architecture must look like {"resolution": 28, "stages": [{"kernel_size": [3, 5], '
                 f'"expand_ratio": [2, 4]}}, ...]}}; came: {str(value)[:120]} ({error})'
@@ -107,8 +137,9 @@ class ArchConfig:
         """Return the architecture of once-for-all's flat lists, whose entries beyond a unit's depth do not count.
 
         MobileNetV3 and ProxylessNAS have `ks`, the same number of positions in `ks` and `e` for each unit of `d`;
-        ProxylessNAS's hold one position more, its last unit of a single block. ResNet50 has `w` instead of `ks`: 18
-        entries in `e`, 5 in `d`, 6 in `w`.
+        ProxylessNAS's hold one position more, its last unit of a single block, and `d` has an entry for that unit or
+        leaves it out: once-for-all writes both. ResNet50 has `w` instead of `ks`: 18 entries in `e`, 5 in `d` and 6
+        in `w`.
 
         Raises:
             InvalidInputError: the lists do not fit each other, or an entry is none of once-for-all's.
@@ -135,6 +166,13 @@ class ArchConfig:
         return once_for_all.to_mobile_lists(self, num_positions=num_positions)
 
 
+def _stage_from_dict(stage: dict[str, Any]) -> tuple[BlockChoice, ...]:
+    columns = {name: values for name, values in stage.items() if name != "width_ratio"}
+    if not columns:
+        raise ValueError("a stage without choices")
+    return tuple(BlockChoice(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
+
+
 def whole(value: Any) -> int:
     """Return `value` as a whole number; ValueError where it is none."""
     if isinstance(value, bool) or int(value) != value:
@@ -143,6 +181,8 @@ def whole(value: Any) -> int:
 
 
 def plain_ratio(value: Any) -> float:
-    """Return a ratio, a whole one as int, so that equal architectures have equal JSON."""
+    """Return a number, a whole one as int, so that equal architectures have equal JSON; ValueError for a bool."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a number")
     number = float(value)
     return int(number) if number.is_integer() else number

@@ -5,10 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ofa_hw.space.stage import ACTIVATIONS, FIXED_KERNEL_KINDS, STAGE_KINDS, UNEXPANDED_KINDS, StageSpec
+from ofa_hw.families import ACTIVATIONS, Choice, Family, get_family, list_families
+from ofa_hw.families.choice import EXPAND_RATIO, KERNEL_SIZE, rises
+from ofa_hw.space.stage import StageSpec
 
 if TYPE_CHECKING:
     from ofa_hw.space.search_space import SearchSpace
+
+MAX_CHOICES = 127
+"""Genes are int8."""
+
+_WHOLE, _REAL = {"numbers": int}, {"numbers": int | float}
 
 
 def find_faults(space: SearchSpace) -> list[str]:
@@ -19,6 +26,8 @@ def find_faults(space: SearchSpace) -> list[str]:
         faults.append(f"name must be a text, came {space.name!r}")
     for index, stage in enumerate(space.stages):
         faults += [f"stage {index}: {fault}" for fault in _faults_of_stage(space, stage)]
+    if space.head_kind not in list_families():
+        faults.append(f"head_kind must be one of {', '.join(list_families())}, came {space.head_kind!r}")
     if not space.stages:
         faults.append("there must be at least one stage")
     if not faults:
@@ -31,33 +40,24 @@ def find_faults(space: SearchSpace) -> list[str]:
 
 
 def _faults_of_choices(space: SearchSpace) -> list[str]:
-    faults = []
-    for field in ("resolutions", "kernel_sizes", "expand_ratios", "depths"):
-        faults += _faults_of_field(field, getattr(space, field))
+    faults = [
+        *_faults_of_list("resolutions", space.resolutions, **_WHOLE),
+        *_faults_of_list("depths", space.depths, **_WHOLE),
+        *KERNEL_SIZE.faults(space.kernel_sizes),
+        *EXPAND_RATIO.faults(space.expand_ratios),
+    ]
     if space.width_ratios != ():
-        faults += _faults_of_field("width_ratios", space.width_ratios)
+        faults += _faults_of_list("width_ratios", space.width_ratios, **_REAL)
     return faults
 
 
-def _faults_of_field(field: str, values: Any) -> list[str]:
-    kinds = int | float if field in ("expand_ratios", "width_ratios") else int
-    if not _rises(values, kinds):
-        return [f"{field} must hold positive {_NUMBERS[kinds]} that rise and do not repeat, came {values}"]
-    if field == "kernel_sizes" and any(k % 2 == 0 for k in values):
-        return [f"kernel_sizes must be odd, came {values}"]
+def _faults_of_list(field: str, values: Any, *, numbers: Any) -> list[str]:
+    if not rises(values, numbers):
+        what = "whole numbers" if numbers is int else "numbers"
+        return [f"{field} must hold positive {what} that rise and do not repeat, came {values}"]
+    if len(values) > MAX_CHOICES:
+        return [f"{field} must be at most {MAX_CHOICES}, came {len(values)}"]
     return []
-
-
-_NUMBERS = {int: "whole numbers", int | float: "numbers"}
-
-
-def _rises(values: Any, kinds: Any) -> bool:
-    """Whether `values` are a tuple of one or more positive numbers of `kinds`, from small to large."""
-    if not isinstance(values, tuple) or not values:
-        return False
-    if not all(isinstance(v, kinds) and not isinstance(v, bool) and 0 < v < math.inf for v in values):
-        return False
-    return list(values) == sorted(set(values))
 
 
 def _is_whole(value: Any, least: int) -> bool:
@@ -79,7 +79,7 @@ def _faults_of_widths(space: SearchSpace) -> list[str]:
     if not _is_whole(space.stem_stride, 1) or space.stem_stride > 2:
         faults.append(f"stem_stride must be 1 or 2, came {space.stem_stride}")
     for field in ("width_mult", "bn_eps", "bn_momentum"):
-        if not _rises((getattr(space, field),), int | float):
+        if not rises((getattr(space, field),), int | float):
             faults.append(f"{field} must be above 0, came {getattr(space, field)}")
     return faults
 
@@ -92,26 +92,43 @@ def _faults_of_stage(space: SearchSpace, stage: StageSpec) -> list[str]:
         faults.append(f"stride must be 1 or 2, came {stage.stride}")
     if not _is_whole(stage.out_channels, 1):
         faults.append(f"out_channels must be a whole number from 1, came {stage.out_channels}")
-    use_se: Any = stage.use_se
-    if not isinstance(use_se, bool):
-        faults.append(f"use_se must be true or false, came {stage.use_se!r}")
-    for field in ("depths", "kernel_sizes", "expand_ratios"):
-        if getattr(stage, field) is not None:
-            faults += _faults_of_field(field, getattr(stage, field))
-    if stage.kind not in STAGE_KINDS:
-        return [*faults, f"kind must be one of {', '.join(STAGE_KINDS)}, came {stage.kind!r}"]
-    return faults + _faults_of_kind(space, stage)
+    for field in ("use_se", "use_skip"):
+        if not isinstance(getattr(stage, field), bool):
+            faults.append(f"{field} must be true or false, came {getattr(stage, field)!r}")
+    if stage.depths is not None:
+        faults += _faults_of_list("depths", stage.depths, **_WHOLE)
+    if stage.kind not in (kinds := tuple(name for name in list_families() if get_family(name).choices)):
+        return [*faults, f"kind must be one of {', '.join(kinds)}, came {stage.kind!r}"]
+    return faults + _faults_of_family(space, stage, get_family(stage.kind))
 
 
-def _faults_of_kind(space: SearchSpace, stage: StageSpec) -> list[str]:
-    faults = []
-    kernel_sizes = space.kernel_sizes if stage.kernel_sizes is None else stage.kernel_sizes
-    if stage.kind in FIXED_KERNEL_KINDS and isinstance(kernel_sizes, tuple) and len(kernel_sizes) > 1:
-        faults.append(f"kernel_sizes of a {stage.kind} must be a single one, came {kernel_sizes}")
-    if stage.kind in UNEXPANDED_KINDS and stage.expand_ratios not in (None, (1,)):
-        faults.append(f"expand_ratios of a {stage.kind} must be [1] or left out, came {stage.expand_ratios}")
-    if stage.kind != "mbconv" and stage.use_se:
-        faults.append(f"use_se must be false in a {stage.kind}")
-    if stage.kind == "conv_pool" and stage.activation == "h_swish":
-        faults.append("activation of a conv_pool must be relu or relu6: its pooling pads with zeros")
+def _faults_of_family(space: SearchSpace, stage: StageSpec, family: Family) -> list[str]:
+    faults = [fault for choice in family.choices for fault in _faults_of_choice(space, stage, family, choice)]
+    known = {choice.plural for choice in family.choices}
+    faults += [f"{plural} is no choice of a {family.name}" for plural, _ in stage.choices if plural not in known]
+    if stage.use_se and not family.can_squeeze:
+        faults.append(f"use_se must be false in a {family.name}")
+    if stage.activation in ACTIVATIONS and stage.activation not in family.activations:
+        faults.append(f"activation of a {family.name} must be {' or '.join(family.activations)}")
+    if not faults:
+        values = {choice.name: space.values_of(stage, choice) for choice in family.choices}
+        for stride in {1, stage.stride}:
+            faults += family.faults(values, stride=stride)
     return faults
+
+
+def _faults_of_choice(space: SearchSpace, stage: StageSpec, family: Family, choice: Choice) -> list[str]:
+    listed: Any = stage.listed(choice.plural)
+    if choice.fixed is not None:
+        alone = (choice.fixed,)
+        wrong = listed not in (None, alone)
+        return [f"{choice.plural} of a {family.name} must be {list(alone)} or left out, came {listed}"] if wrong else []
+    values: Any = space.values_of(stage, choice)
+    if values == ():
+        return [f"{choice.plural} of a {family.name} must be given"]
+    faults = choice.faults(values) if listed is not None or choice.can_be_none else []
+    if not faults and not choice.is_elastic and len(values) > 1:
+        faults.append(f"{choice.plural} of a {family.name} must be a single one, came {values}")
+    return faults + (
+        [f"{choice.plural} must be at most {MAX_CHOICES}"] if not faults and len(values) > MAX_CHOICES else []
+    )

@@ -22,21 +22,22 @@ STEM_BLOCK = BlockChoice(kernel_size=3, expand_ratio=1)
 
 def from_mobile_lists(*, ks: Sequence[int], e: Sequence[float], d: Sequence[int], resolution: int) -> ArchConfig:
     """Return the MobileNetV3 or ProxylessNAS architecture of `ks`, `e` and `d`; InvalidInputError where they differ."""
-    positions, rest = divmod(len(ks), max(len(d), 1))
-    if len(e) != len(ks) or not d or (rest and (len(ks) - 1) % len(d)):
+    units, num_positions, has_single = list(d), len(ks), False
+    if units and len(ks) % len(units):
+        # ProxylessNAS ends with a unit of one position. once-for-all leaves its depth out of `d`, or gives it as drawn.
+        has_single, num_positions = True, len(ks) - 1
+        units = units if num_positions % len(units) == 0 else units[:-1]
+    if len(e) != len(ks) or not units or num_positions % len(units):
         raise InvalidInputError(
             f"ks and e must hold as many entries for each unit of d, or one entry more; came {len(ks)}, {len(e)} "
             f"for {len(d)} units"
         )
-    if rest:
-        positions = (len(ks) - 1) // len(d)
-    if any(not 0 < depth <= positions for depth in d):
+    positions = num_positions // len(units)
+    if any(not 0 < depth <= positions for depth in (*units, *d[len(units) :])):
         raise InvalidInputError(f"each of d must be 1 to {positions}, the positions of a unit; came {list(d)}")
-    blocks = [
-        BlockChoice(kernel_size=whole(k), expand_ratio=plain_ratio(ratio)) for k, ratio in zip(ks, e, strict=True)
-    ]
-    stages = [tuple(blocks[unit * positions : unit * positions + depth]) for unit, depth in enumerate(d)]
-    if rest:
+    blocks = [BlockChoice(kernel_size=whole(k), expand_ratio=ratio) for k, ratio in zip(ks, e, strict=True)]
+    stages = [tuple(blocks[unit * positions : unit * positions + depth]) for unit, depth in enumerate(units)]
+    if has_single:
         stages.append((blocks[-1],))
     return ArchConfig(resolution=resolution, stages=tuple(stages))
 
@@ -78,7 +79,7 @@ def from_resnet_lists(*, e: Sequence[float], d: Sequence[int], w: Sequence[int],
     start = 0
     for least, num_positions, more in zip(RESNET_LEAST_DEPTHS, most, d[1:], strict=True):
         ratios = e[start : start + least + more]
-        stages.append(tuple(BlockChoice(kernel_size=3, expand_ratio=plain_ratio(ratio)) for ratio in ratios))
+        stages.append(tuple(BlockChoice(kernel_size=3, expand_ratio=ratio) for ratio in ratios))
         start += num_positions
     return ArchConfig(
         resolution=resolution, stages=tuple(stages), width_ratios=tuple(RESNET_WIDTH_RATIOS[index] for index in w)

@@ -1,33 +1,35 @@
 """`SearchSpace`: the architectures that one supernet holds, and their genes.
 
 A space is a chain: stem, an optional static block, stages of elastic blocks, head, classifier. An architecture
-chooses a resolution, each stage's depth, and each block's kernel size and expand ratio (arXiv 1908.09791,
-section 3); where the space has width ratios, each stage's width too. A population is an int8 matrix of genes;
-its columns are the resolution, each stage's depth, each stage's width where it is chosen, then for each position
-(stage by stage, up to the deepest) its kernel size and expand ratio, all as indices into the sorted choices.
-Canonical genes are 0 beyond a stage's depth, so equal rows mean equal networks.
+chooses a resolution, each stage's depth, and for each block what its family declares, such as kernel size and expand
+ratio (arXiv 1908.09791, section 3); where the space has width ratios, each stage's width too. A population is an int8
+matrix of genes, indices into the sorted values; `SearchSpace.columns` tells which columns hold which choice. Canonical
+genes are 0 beyond a stage's depth, so equal rows mean equal networks.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import math
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.families import Choice, get_family, make_divisible
+from ofa_hw.families.registry import HEAD
 from ofa_hw.space.architecture import ArchConfig, BlockChoice
 from ofa_hw.space.faults import find_faults
-from ofa_hw.space.stage import UNEXPANDED_KINDS, StageSpec, make_divisible
+from ofa_hw.space.stage import LISTED, StageSpec, Values
 
 Genes = npt.NDArray[np.int8]
-
-Number = TypeVar("Number", int, float)
+Indices = npt.NDArray[np.intp]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ class SearchSpace:
     head_expand_channels: int = 960
     head_channels: int = 1280
     head_activation: str = "h_swish"
+    head_kind: str = HEAD
     width_mult: float = 1.0
     bn_eps: float = 1e-5
     bn_momentum: float = 0.1
@@ -81,14 +84,16 @@ class SearchSpace:
         """Return the depths that the stage with this index may have."""
         return self.stages[stage].depths or self.depths
 
-    def stage_kernel_sizes(self, stage: int) -> tuple[int, ...]:
-        """Return the kernel sizes that the blocks of the stage with this index may have."""
-        return self.stages[stage].kernel_sizes or self.kernel_sizes
+    def values_of(self, stage: StageSpec, choice: Choice) -> Values:
+        """Return the values that `stage` offers for a choice of its family; () where neither it nor the space does."""
+        if choice.fixed is not None:
+            return (choice.fixed,)
+        return stage.listed(choice.plural) or (getattr(self, choice.plural) if choice.plural in LISTED else ())
 
-    def stage_expand_ratios(self, stage: int) -> tuple[float, ...]:
-        """Return the expand ratios that the blocks of the stage with this index may have."""
+    def stage_values(self, stage: int) -> dict[str, Values]:
+        """Return the values of each choice of the family of the stage with this index."""
         spec = self.stages[stage]
-        return (1,) if spec.kind in UNEXPANDED_KINDS else spec.expand_ratios or self.expand_ratios
+        return {choice.name: self.values_of(spec, choice) for choice in get_family(spec.kind).choices}
 
     @property
     def num_widths(self) -> int:
@@ -111,15 +116,48 @@ class SearchSpace:
         return tuple(rank for stage in range(len(self.stages)) for rank in range(max(self.stage_depths(stage))))
 
     @functools.cached_property
+    def position_values(self) -> tuple[dict[str, Values], ...]:
+        """The values of each choice at each position: a block with a stride may have fewer than its stage."""
+        return tuple(
+            get_family(self.stages[stage].kind).choices_at(
+                self.stage_values(stage), self.stages[stage].stride if rank == 0 else 1
+            )
+            for stage, rank in zip(self.position_stages, self.position_ranks, strict=True)
+        )
+
+    @functools.cached_property
+    def forms(self) -> tuple[tuple[BlockChoice, ...], ...]:
+        """Everything that can be chosen at each position, in the order of `form_indices`."""
+        return tuple(
+            tuple(BlockChoice(**dict(zip(values, row, strict=True))) for row in itertools.product(*values.values()))
+            for values in self.position_values
+        )
+
+    @functools.cached_property
+    def max_num_forms(self) -> int:
+        """The most forms that a position has."""
+        return max(len(forms) for forms in self.forms)
+
+    @property
+    def num_archs(self) -> int:
+        """The number of different networks, resolutions counted."""
+        num = len(self.resolutions)
+        first = 0
+        for stage in range(len(self.stages)):
+            depths = self.stage_depths(stage)
+            forms = [len(its) for its in self.forms[first : first + max(depths)]]
+            num *= self.num_widths * sum(math.prod(forms[:depth]) for depth in depths)
+            first += max(depths)
+        return num
+
+    # ---------------------------------------------------------------------------------------------- genes
+
+    @functools.cached_property
     def num_choices(self) -> tuple[int, ...]:
         """The number of choices of each gene."""
         depths = [len(self.stage_depths(stage)) for stage in range(len(self.stages))]
         widths = [len(self.width_ratios)] * len(self.stages) if self.has_elastic_width else []
-        positions = [
-            len(choices)
-            for stage in self.position_stages
-            for choices in (self.stage_kernel_sizes(stage), self.stage_expand_ratios(stage))
-        ]
+        positions = [len(values) for choices in self.position_values for values in choices.values()]
         return (len(self.resolutions), *depths, *widths, *positions)
 
     @property
@@ -127,28 +165,113 @@ class SearchSpace:
         """The number of columns of a gene matrix."""
         return len(self.num_choices)
 
-    @property
-    def num_archs(self) -> int:
-        """The number of different networks, resolutions counted."""
-        num = len(self.resolutions)
-        for stage in range(len(self.stages)):
-            choices = len(self.stage_kernel_sizes(stage)) * len(self.stage_expand_ratios(stage))
-            num *= self.num_widths * sum(int(choices**depth) for depth in self.stage_depths(stage))
-        return num
+    @functools.cached_property
+    def columns(self) -> Mapping[str, Indices]:
+        """The columns of each choice by its name, in the order of the stages or positions that have it.
 
-    # ---------------------------------------------------------------------------------------------- genes
+        `resolution` has one, `depth` and `width_ratio` one for each stage (the latter none where widths are fixed);
+        the choices of the blocks' families follow, such as `kernel_size`, one for each position that has them.
+        """
+        num_stages = len(self.stages)
+        found = {
+            "resolution": [0],
+            "depth": list(range(1, 1 + num_stages)),
+            "width_ratio": [1 + num_stages + stage for stage in range(num_stages)] if self.has_elastic_width else [],
+        }
+        names = [name for choices in self.position_values for name in choices]
+        for column, name in enumerate(names, start=1 + num_stages + len(found["width_ratio"])):
+            found.setdefault(name, []).append(column)
+        return {name: np.array(columns, dtype=np.intp) for name, columns in found.items()}
 
-    @property
-    def first_position_gene(self) -> int:
-        """The column of the first position's kernel size; its expand ratio is the next."""
-        return 1 + len(self.stages) * (2 if self.has_elastic_width else 1)
+    @functools.cached_property
+    def kernel_columns(self) -> Indices:
+        """The columns of all choices of kernels, in the order of the genes."""
+        names = {choice.name for stage in self.stages for choice in get_family(stage.kind).choices if choice.is_kernel}
+        return np.sort(np.concatenate([self.columns[name] for name in sorted(names)]))
+
+    @functools.cached_property
+    def position_columns(self) -> tuple[Indices, ...]:
+        """The columns of each position, in the order of its choices."""
+        widths = [len(choices) for choices in self.position_values]
+        ends = self.num_genes - sum(widths) + np.cumsum(widths)
+        return tuple(np.arange(end - width, end) for width, end in zip(widths, ends, strict=True))
+
+    @functools.cached_property
+    def gene_stages(self) -> Indices:
+        """The stage that each column belongs to, (num_genes,); -1 for the resolution."""
+        stages = np.full(self.num_genes, -1, dtype=np.intp)
+        stages[self.columns["depth"]] = np.arange(len(self.stages))
+        stages[self.columns["width_ratio"]] = np.arange(len(self.stages)) if self.has_elastic_width else []
+        for stage, columns in zip(self.position_stages, self.position_columns, strict=True):
+            stages[columns] = stage
+        return stages
+
+    @functools.cached_property
+    def least_depth_indices(self) -> Genes:
+        """The least index of its stage's depth with which each column counts, (num_genes,)."""
+        least = np.zeros(self.num_genes, dtype=np.int8)
+        for stage, rank, columns in zip(self.position_stages, self.position_ranks, self.position_columns, strict=True):
+            least[columns] = sum(depth <= rank for depth in self.stage_depths(stage))
+        return least
+
+    def check_genes(self, genes: npt.ArrayLike) -> Genes:
+        """Return `genes` as a gene matrix.
+
+        Raises:
+            InvalidInputError: it is not (n, num_genes), or an index is outside its choices.
+        """
+        matrix = np.asarray(genes)
+        if matrix.ndim != 2 or matrix.shape[1] != self.num_genes:
+            raise InvalidInputError(f"genes of {self.name!r} must be (n, {self.num_genes}); came {matrix.shape}")
+        if matrix.dtype.kind not in "iu":
+            raise InvalidInputError(f"genes of {self.name!r} must be whole numbers; came {matrix.dtype}")
+        if ((matrix < 0) | (matrix >= self._limits)).any():
+            raise InvalidInputError(f"genes of {self.name!r} must be indices below {self.num_choices}")
+        return matrix.astype(np.int8, copy=False)
+
+    @functools.cached_property
+    def _limits(self) -> Genes:
+        return np.array(self.num_choices, dtype=np.int8)
 
     def stage_widths(self, genes: Genes) -> Genes:
         """Return (n, num_stages): the index of each stage's width ratio, 0 where there is no choice."""
-        num_stages = len(self.stages)
         if self.has_elastic_width:
-            return genes[:, 1 + num_stages : 1 + 2 * num_stages]
-        return np.zeros((len(genes), num_stages), dtype=np.int8)
+            return genes[:, self.columns["width_ratio"]]
+        return np.zeros((len(genes), len(self.stages)), dtype=np.int8)
+
+    def form_indices(self, genes: Genes) -> Indices:
+        """Return (n, num_positions): which of the `forms` of each position a row has."""
+        starts, weights = self._radix
+        first = self.num_genes - len(weights)
+        indices: Indices = np.add.reduceat(genes[:, first:] * weights, starts, axis=1)
+        return indices
+
+    @functools.cached_property
+    def _radix(self) -> tuple[Indices, Indices]:
+        """Where the columns of each position begin among those of all, and what an index of each column counts."""
+        weights: list[int] = []
+        starts: list[int] = []
+        for choices in self.position_values:
+            starts.append(len(weights))
+            numbers = [len(values) for values in choices.values()]
+            weights += [math.prod(numbers[rank + 1 :]) for rank in range(len(numbers))]
+        return np.array(starts, dtype=np.intp), np.array(weights, dtype=np.intp)
+
+    def set_form(self, genes: Genes, position: int, form: int) -> None:
+        """Give every row of `genes`, in place, the form with this index at a position."""
+        columns = self.position_columns[position]
+        sizes = [len(values) for values in self.position_values[position].values()]
+        genes[:, columns] = np.unravel_index(form, sizes)
+
+    def active_genes(self, genes: Genes) -> npt.NDArray[np.bool_]:
+        """Return (n, num_genes): whether each gene lies within its stage's depth."""
+        is_active: npt.NDArray[np.bool_] = genes[:, self._governors] >= self.least_depth_indices
+        return is_active
+
+    @functools.cached_property
+    def _governors(self) -> Indices:
+        """The column of the depth that each column depends on; that of the resolution is its own."""
+        return np.where(self.gene_stages < 0, 0, 1 + self.gene_stages)
 
     def active_positions(self, genes: Genes) -> npt.NDArray[np.bool_]:
         """Return (n, num_positions): whether each position lies within its stage's depth."""
@@ -157,18 +280,15 @@ class SearchSpace:
         return is_active
 
     @functools.cached_property
-    def _activation(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int8]]:
+    def _activation(self) -> tuple[Indices, Genes]:
         """The depth's column and its least index at which each position is active, each (num_positions,)."""
-        least = [
-            sum(depth <= rank for depth in self.stage_depths(stage))
-            for stage, rank in zip(self.position_stages, self.position_ranks, strict=True)
-        ]
-        return 1 + np.array(self.position_stages, dtype=np.intp), np.array(least, dtype=np.int8)
+        firsts = [columns[0] for columns in self.position_columns]
+        return self._governors[firsts], self.least_depth_indices[firsts]
 
     def canonical(self, genes: Genes) -> Genes:
         """Return a copy of `genes` (n, num_genes) with 0 beyond each stage's depth."""
         genes = np.array(genes, dtype=np.int8)
-        genes[:, self.first_position_gene :] *= np.repeat(self.active_positions(genes), 2, axis=1)
+        genes *= self.active_genes(genes)
         return genes
 
     def sample_genes(self, num: int, rng: np.random.Generator) -> Genes:
@@ -195,18 +315,14 @@ class SearchSpace:
         """
         archs = list(archs)
         genes = np.zeros((len(archs), self.num_genes), dtype=np.int8)
-        starts = [self.position_stages.index(stage) for stage in range(len(self.stages))]
         for row, arch in zip(genes, archs, strict=True):
             self.validate(arch)
-            row[0] = self.resolutions.index(arch.resolution)
-            for stage, blocks in enumerate(arch.stages):
-                row[1 + stage] = self.stage_depths(stage).index(len(blocks))
-                if self.has_elastic_width:
-                    row[1 + len(self.stages) + stage] = self.width_ratios.index(arch.width_ratios[stage])
-                for rank, block in enumerate(blocks):
-                    column = self.first_position_gene + 2 * (starts[stage] + rank)
-                    row[column] = self.stage_kernel_sizes(stage).index(block.kernel_size)
-                    row[column + 1] = self.stage_expand_ratios(stage).index(block.expand_ratio)
+            row[self.columns["resolution"]] = self.resolutions.index(arch.resolution)
+            row[self.columns["depth"]] = [self.stage_depths(index).index(d) for index, d in enumerate(arch.depths)]
+            row[self.columns["width_ratio"]] = [self.width_ratios.index(ratio) for ratio in arch.width_ratios]
+            for position, block in self._placed(arch):
+                values = self.position_values[position]
+                row[self.position_columns[position]] = [values[name].index(block[name]) for name in values]
         return genes
 
     def decode(self, genes: Genes) -> list[ArchConfig]:
@@ -215,36 +331,31 @@ class SearchSpace:
         Raises:
             InvalidInputError: the matrix has another width, or an index is outside its choices.
         """
-        genes = np.asarray(genes)
-        if genes.ndim != 2 or genes.shape[1] != self.num_genes:
-            raise InvalidInputError(f"genes of {self.name!r} must be (n, {self.num_genes}); came {genes.shape}")
-        if ((genes < 0) | (genes >= np.array(self.num_choices))).any():
-            raise InvalidInputError(f"genes of {self.name!r} must be indices below {self.num_choices}")
-        archs = []
-        for row in genes.tolist():
-            stages, column = [], self.first_position_gene
-            for stage in range(len(self.stages)):
-                depths = self.stage_depths(stage)
-                kernel_sizes, expand_ratios = self.stage_kernel_sizes(stage), self.stage_expand_ratios(stage)
-                stages.append(
+        genes = self.check_genes(genes)
+        forms, depths = self.form_indices(genes).tolist(), genes[:, self.columns["depth"]].tolist()
+        widths = genes[:, self.columns["width_ratio"]].tolist()
+        return [
+            ArchConfig(
+                resolution=self.resolutions[resolution],
+                stages=tuple(
                     tuple(
-                        BlockChoice(
-                            kernel_size=kernel_sizes[row[column + 2 * rank]],
-                            expand_ratio=expand_ratios[row[column + 2 * rank + 1]],
-                        )
-                        for rank in range(depths[row[1 + stage]])
+                        self.forms[first + rank][row[first + rank]] for rank in range(self.stage_depths(stage)[depth])
                     )
-                )
-                column += 2 * max(depths)
-            widths = row[1 + len(self.stages) : self.first_position_gene]
-            archs.append(
-                ArchConfig(
-                    resolution=self.resolutions[row[0]],
-                    stages=tuple(stages),
-                    width_ratios=tuple(self.width_ratios[index] for index in widths),
-                )
+                    for stage, (first, depth) in enumerate(zip(self._first_positions, its_depths, strict=True))
+                ),
+                width_ratios=tuple(self.width_ratios[index] for index in its_widths),
             )
-        return archs
+            for resolution, row, its_depths, its_widths in zip(genes[:, 0].tolist(), forms, depths, widths, strict=True)
+        ]
+
+    @functools.cached_property
+    def _first_positions(self) -> tuple[int, ...]:
+        return tuple(self.position_stages.index(stage) for stage in range(len(self.stages)))
+
+    def _placed(self, arch: ArchConfig) -> Iterable[tuple[int, BlockChoice]]:
+        """Yield each active block of an architecture with its position."""
+        for first, blocks in zip(self._first_positions, arch.stages, strict=True):
+            yield from enumerate(blocks, start=first)
 
     # -------------------------------------------------------------------------------------- architectures
 
@@ -266,19 +377,22 @@ class SearchSpace:
                     f"depth of stage {stage} must be one of {self.stage_depths(stage)} in {self.name!r}; "
                     f"came {len(blocks)}"
                 )
-            kernel_sizes, expand_ratios = self.stage_kernel_sizes(stage), self.stage_expand_ratios(stage)
-            for block in blocks:
-                if block.kernel_size not in kernel_sizes:
-                    raise InvalidInputError(
-                        f"kernel size must be one of {kernel_sizes} in stage {stage} of {self.name!r}; "
-                        f"came {block.kernel_size}"
-                    )
-                if block.expand_ratio not in expand_ratios:
-                    raise InvalidInputError(
-                        f"expand ratio must be one of {expand_ratios} in stage {stage} of {self.name!r}; "
-                        f"came {block.expand_ratio}"
-                    )
+        for position, block in self._placed(arch):
+            self._validate_block(position, block)
         self._validate_widths(arch)
+
+    def _validate_block(self, position: int, block: BlockChoice) -> None:
+        values, stage = self.position_values[position], self.position_stages[position]
+        if block.keys() != values.keys():
+            raise InvalidInputError(
+                f"a block of stage {stage} of {self.name!r} must choose {', '.join(values)}; came {', '.join(block)}"
+            )
+        for name, offered in values.items():
+            if block[name] not in offered:
+                raise InvalidInputError(
+                    f"{name.replace('_', ' ')} must be one of {offered} in stage {stage} of {self.name!r}; "
+                    f"came {block[name]}"
+                )
 
     def _validate_widths(self, arch: ArchConfig) -> None:
         num_widths = len(self.stages) if self.has_elastic_width else 0
@@ -293,70 +407,75 @@ class SearchSpace:
             )
 
     def uniform_arch(
-        self,
-        *,
-        resolution: int,
-        kernel_size: int,
-        expand_ratio: float,
-        depth: int | None = None,
-        width_ratio: float | None = None,
+        self, *, resolution: int, depth: int | None = None, width_ratio: float | None = None, **choices: float
     ) -> ArchConfig:
-        """Return the architecture with the same choice everywhere; `depth` and `width_ratio` None are the greatest.
+        """Return the architecture with the same choice everywhere; what is left out is the greatest.
 
-        Where a stage does not offer a choice, it takes its own nearest.
+        `choices` are those of the families, such as `kernel_size`. Where a stage does not offer a value, it takes its
+        own nearest.
 
         Raises:
             InvalidInputError: no stage offers the choice.
         """
+        for name, value in choices.items():
+            if not any(value in values.get(name, ()) for values in self.position_values):
+                raise InvalidInputError(f"{name.replace('_', ' ')} must be one that {self.name!r} offers; came {value}")
+        blocks = [
+            BlockChoice(**{name: _nearest(its, choices.get(name, its[-1])) for name, its in values.items()})
+            for values in self.position_values
+        ]
         stages = []
-        for stage in range(len(self.stages)):
+        for stage, first in enumerate(self._first_positions):
             depths = self.stage_depths(stage)
-            block = BlockChoice(
-                kernel_size=_nearest(self.stage_kernel_sizes(stage), kernel_size),
-                expand_ratio=_nearest(self.stage_expand_ratios(stage), expand_ratio),
-            )
-            stages.append((block,) * (max(depths) if depth is None else _nearest(depths, depth)))
+            stages.append(tuple(blocks[first:][: int(max(depths) if depth is None else _nearest(depths, depth))]))
         ratio = self.width_ratios[-1:] if width_ratio is None else (width_ratio,)
         arch = ArchConfig(resolution=resolution, stages=tuple(stages), width_ratios=ratio * len(self.stages))
         self.validate(arch)
-        blocks = {block for blocks in stages for block in blocks}
-        for name, value, taken in (
-            ("kernel size", kernel_size, {block.kernel_size for block in blocks}),
-            ("expand ratio", expand_ratio, {block.expand_ratio for block in blocks}),
-        ):
-            if value not in taken:
-                raise InvalidInputError(f"{name} must be one that {self.name!r} offers; came {value}")
         return arch
-
-    @functools.cached_property
-    def block_choices(self) -> tuple[tuple[int, float], ...]:
-        """Every kernel size and expand ratio that the blocks of some stage offer together, in rising order."""
-        stages = range(len(self.stages))
-        return tuple(
-            sorted(
-                {
-                    (kernel_size, expand_ratio)
-                    for stage in stages
-                    for kernel_size in self.stage_kernel_sizes(stage)
-                    for expand_ratio in self.stage_expand_ratios(stage)
-                }
-            )
-        )
 
     @property
     def max_num_depths(self) -> int:
         """The most depths that a stage may have."""
         return max(len(self.stage_depths(stage)) for stage in range(len(self.stages)))
 
-    @property
-    def max_num_kernel_sizes(self) -> int:
-        """The most kernel sizes that a block may have."""
-        return max(len(self.stage_kernel_sizes(stage)) for stage in range(len(self.stages)))
+    def max_num_values(self, *, of_kernels: bool) -> int:
+        """Return the most values that a stage offers for a choice of a kernel, or for one of hidden channels."""
+        return max(
+            (
+                len(self.values_of(stage, choice))
+                for stage in self.stages
+                for choice in get_family(stage.kind).choices
+                if choice.is_kernel == of_kernels
+            ),
+            default=1,
+        )
 
-    @property
-    def max_num_expand_ratios(self) -> int:
-        """The most expand ratios that a block may have."""
-        return max(len(self.stage_expand_ratios(stage)) for stage in range(len(self.stages)))
+    def all_values(self, *, of_kernels: bool) -> Values:
+        """Return every value, rising, that some stage offers for a choice of a kernel, or of hidden channels."""
+        found = {
+            value
+            for stage in self.stages
+            for choice in get_family(stage.kind).choices
+            if choice.is_kernel == of_kernels
+            for value in self.values_of(stage, choice)
+        }
+        return tuple(sorted(found))
+
+    def with_largest(self, *, depths: int, kernels: int, ratios: int, width_ratios: int) -> SearchSpace:
+        """Return the part of this space that has so many of the largest values of each choice."""
+        stages = tuple(
+            dataclasses.replace(
+                stage.with_values(
+                    {
+                        choice.plural: self.values_of(stage, choice)[-(kernels if choice.is_kernel else ratios) :]
+                        for choice in get_family(stage.kind).choices
+                    }
+                ),
+                depths=self.stage_depths(index)[-depths:],
+            )
+            for index, stage in enumerate(self.stages)
+        )
+        return dataclasses.replace(self, width_ratios=self.width_ratios[-width_ratios:], stages=stages)
 
     @functools.cached_property
     def largest(self) -> ArchConfig:
@@ -372,11 +491,13 @@ class SearchSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as plain values for TOML or JSON; `from_dict` reads them back."""
-        value = dataclasses.asdict(self)
+        value = _plain(self)
         value["stages"] = [
-            {key: entry for key, entry in stage.items() if entry is not None} for stage in value["stages"]
+            _plain(stage) | {name: list(values) for name, values in stage.choices} for stage in self.stages
         ]
-        return {key: list(entry) if isinstance(entry, tuple) else entry for key, entry in value.items()}
+        for stage in value["stages"]:
+            del stage["choices"]
+        return value
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> SearchSpace:
@@ -384,8 +505,7 @@ class SearchSpace:
         stages = value.get("stages") if isinstance(value, dict) else None
         if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
             raise InvalidInputError("a space must have [[stages]], each with out_channels, stride and activation")
-        specs = tuple(StageSpec(**_checked_keys(StageSpec, stage)) for stage in stages)
-        return cls(**{**_checked_keys(cls, value), "stages": specs})
+        return cls(**{**_checked_keys(cls, value), "stages": tuple(_stage_from_dict(stage) for stage in stages)})
 
     @classmethod
     def from_toml(cls, path: str | Path) -> SearchSpace:
@@ -396,8 +516,30 @@ class SearchSpace:
             raise InvalidInputError(f"{path}: {error}") from error
 
 
-def _nearest(choices: tuple[Number, ...], value: float) -> Number:
+def _nearest(choices: Values, value: float) -> float:
     return min(choices, key=lambda choice: abs(choice - value))
+
+
+def _plain(value: SearchSpace | StageSpec) -> dict[str, Any]:
+    """Return the fields that are not None, tuples as lists."""
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {
+        name: list(entry) if isinstance(entry, tuple) else entry for name, entry in fields.items() if entry is not None
+    }
+
+
+def _stage_from_dict(value: dict[str, Any]) -> StageSpec:
+    """Return a stage, in which the choices of its family stand under their plural names."""
+    kind = value.get("kind", StageSpec.kind)
+    plurals = [choice.plural for choice in get_family(kind).choices] if isinstance(kind, str) else []
+    further = [plural for plural in plurals if plural not in LISTED]
+    choices = tuple((name, _frozen(value[name])) for name in further if name in value)
+    own = {name: entry for name, entry in value.items() if name not in further}
+    if "choices" in own:
+        raise InvalidInputError(
+            "StageSpec: unknown choices; each choice stands under its own name, such as kernel_sizes"
+        )
+    return StageSpec(**_checked_keys(StageSpec, own), choices=choices)
 
 
 def _checked_keys(cls: type, value: dict[str, Any]) -> dict[str, Any]:
@@ -407,4 +549,8 @@ def _checked_keys(cls: type, value: dict[str, Any]) -> dict[str, Any]:
     if unknown or missing:
         told = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"missing {', '.join(missing)}"] * bool(missing)
         raise InvalidInputError(f"{cls.__name__}: {'; '.join(told)}; the keys are {', '.join(fields)}")
-    return {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in value.items()}
+    return {name: _frozen(entry) for name, entry in value.items()}
+
+
+def _frozen(entry: Any) -> Any:
+    return tuple(entry) if isinstance(entry, list) else entry

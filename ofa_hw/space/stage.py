@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-ACTIVATIONS = ("relu", "relu6", "h_swish")
+from ofa_hw.families.registry import STAGE
 
-STAGE_KINDS = ("mbconv", "bottleneck", "conv", "conv_pool")
-"""The kinds of `BlockSpec` that a stage may be made of."""
+Values = tuple[float, ...]
 
-FIXED_KERNEL_KINDS = ("bottleneck", "conv", "conv_pool")
-"""Their kernel has one size: a full convolution has no transform from a larger kernel to a smaller one."""
-
-UNEXPANDED_KINDS = ("conv", "conv_pool")
-"""They have no hidden channels, so their only expand ratio is 1."""
-
-
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Return the multiple of `divisor` nearest to `value`, at least `divisor` and never below 0.9 `value`."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
+LISTED = ("kernel_sizes", "expand_ratios")
+"""The choices that a space lists for all its stages; those of other names stand in the stages."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageSpec:
-    """One unit: its blocks are of one kind and share `out_channels`; the first has `stride`, the rest stride 1.
+    """One unit: its blocks are of one family and share `out_channels`; the first has `stride`, the rest stride 1.
 
     `out_channels` is counted before the space's width multiplier. `depths`, `kernel_sizes` and `expand_ratios`
-    replace the space's where given; stages of plain convolutions have the expand ratio 1 alone.
+    replace the space's where given; `choices` holds the values of the family's further choices, by their plural names.
+    Blocks of equal shapes have a shortcut where their family can, unless `use_skip` is false.
     """
 
     out_channels: int
     stride: int
     activation: str
     use_se: bool = False
-    kind: str = "mbconv"
+    use_skip: bool = True
+    kind: str = STAGE
     depths: tuple[int, ...] | None = None
     kernel_sizes: tuple[int, ...] | None = None
-    expand_ratios: tuple[float, ...] | None = None
+    expand_ratios: Values | None = None
+    choices: tuple[tuple[str, Values], ...] = ()
+
+    def listed(self, plural: str) -> Values | None:
+        """Return the values that this stage lists for a choice; None where it leaves them to the space."""
+        return getattr(self, plural) if plural in LISTED else dict(self.choices).get(plural)
+
+    def with_values(self, values: Mapping[str, Values]) -> StageSpec:
+        """Return the stage with other values for the choices of these plural names."""
+        own: dict[str, Any] = {name: value for name, value in values.items() if name in LISTED}
+        further = dict(self.choices) | {name: value for name, value in values.items() if name not in LISTED}
+        return dataclasses.replace(self, **own, choices=tuple(further.items()))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ofa_hw.blocks import BlockSpec, block_layers
+from ofa_hw.blocks import BlockSpec, block_graph
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
@@ -84,7 +84,7 @@ class _Node:
 
     def listen(self) -> None:
         """Put a listener in the place of each batch norm of the block."""
-        for layer in block_layers(self.spec) if self.spec else ():
+        for layer in block_graph(self.spec).layers if self.spec else ():
             if layer.norm:
                 norm = self.block.get_submodule(layer.norm)
                 assert isinstance(norm, nn.BatchNorm2d)

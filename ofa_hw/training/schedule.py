@@ -85,16 +85,12 @@ class Phase:
 
     def open_space(self, space: SearchSpace) -> SearchSpace:
         """Return the part of `space` that this phase trains."""
-        stages = tuple(
-            dataclasses.replace(
-                stage,
-                depths=space.stage_depths(index)[-self.num_depths :],
-                kernel_sizes=space.stage_kernel_sizes(index)[-self.num_kernel_sizes :],
-                expand_ratios=space.stage_expand_ratios(index)[-self.num_expand_ratios :],
-            )
-            for index, stage in enumerate(space.stages)
+        return space.with_largest(
+            depths=self.num_depths,
+            kernels=self.num_kernel_sizes,
+            ratios=self.num_expand_ratios,
+            width_ratios=self.num_width_ratios,
         )
-        return dataclasses.replace(space, width_ratios=space.width_ratios[-self.num_width_ratios :], stages=stages)
 
     def draw(self, opened: SearchSpace, rng: np.random.Generator) -> list[ArchConfig]:
         """Return the architectures of one step, from the space that this phase opened."""
@@ -157,9 +153,9 @@ def progressive_shrinking(
     opened = {"num_kernel_sizes": 1, "num_depths": 1, "num_expand_ratios": 1, "num_width_ratios": 1}
     steps: list[tuple[str, dict[str, int]]] = []
     for name, field, num in (
-        ("kernel", "num_kernel_sizes", space.max_num_kernel_sizes),
+        ("kernel", "num_kernel_sizes", space.max_num_values(of_kernels=True)),
         ("depth", "num_depths", space.max_num_depths),
-        ("width", "num_expand_ratios", space.max_num_expand_ratios),
+        ("width", "num_expand_ratios", space.max_num_values(of_kernels=False)),
         ("stage-width", "num_width_ratios", space.num_widths),
     ):
         # Kernels open all at once, as in the paper: a smaller kernel is a view of the larger one.
@@ -208,9 +204,9 @@ def all_at_once(
             name="sandwich" if in_place else "all-at-once",
             num_images=num_images,
             learning_rate=learning_rate,
-            num_kernel_sizes=space.max_num_kernel_sizes,
+            num_kernel_sizes=space.max_num_values(of_kernels=True),
             num_depths=space.max_num_depths,
-            num_expand_ratios=space.max_num_expand_ratios,
+            num_expand_ratios=space.max_num_values(of_kernels=False),
             num_width_ratios=space.num_widths,
             num_subnets=4 if in_place else 2,
             num_spread=1,

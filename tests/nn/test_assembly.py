@@ -59,9 +59,9 @@ def test_assembled_blocks_share_nothing_that_changes() -> None:
     first, second = assemble(), assemble()
     seen = []
     first.bn_dw.register_forward_hook(lambda *_: seen.append("first"))
-    first.act = nn.Identity()
+    first.bn_pw = nn.Identity()
     first.eval()
     second(torch.zeros(2, spec.in_channels, spec.input_size, spec.input_size))
     assert (seen, second.training, second.bn_dw.training) == ([], True, True)
-    assert isinstance(second.act, nn.ReLU)
+    assert isinstance(second.bn_pw, nn.BatchNorm2d)
     assert isinstance(copy.deepcopy(second).act, nn.ReLU)

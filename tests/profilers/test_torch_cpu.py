@@ -7,7 +7,7 @@ from ofa_hw.formats.npz import read_npz, write_npz
 from ofa_hw.profiling import Device, MeasurementPlan, Workload
 from ofa_hw.profiling.outputs import check_outputs
 from ofa_hw.space import get_space
-from ofa_hw.testing import ProfilerContract, one_of_each_kind
+from ofa_hw.testing import ProfilerContract, one_of_each_form
 from profilers.torch_cpu import TorchCpuProfiler
 
 
@@ -20,7 +20,7 @@ class TestTorchCpuProfiler(ProfilerContract):
 
 def test_bfloat16_is_near_torch_in_float32():
     plan = MeasurementPlan(dtype="bfloat16")
-    workloads = [Workload.of_block(spec) for spec in one_of_each_kind("ofa-mobilenetv3-w1.0")]
+    workloads = [Workload.of_block(spec) for spec in one_of_each_form("ofa-mobilenetv3-w1.0")]
     session = TorchCpuProfiler().open(workloads, plan)
     check_outputs(session, workloads, plan, device="host")
     session.close()

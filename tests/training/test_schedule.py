@@ -67,8 +67,8 @@ def test_spread_draws_meet_the_ends_of_the_space() -> None:
     space = get_space("fashion")
     rng = np.random.default_rng(0)
     depth_of = {
-        "uniform": space.sample_genes(2000, rng)[:, 1 : space.first_position_gene].sum(1),
-        "spread": space.sample_spread_genes(2000, rng)[:, 1 : space.first_position_gene].sum(1),
+        "uniform": space.sample_genes(2000, rng)[:, space.columns["depth"]].sum(1),
+        "spread": space.sample_spread_genes(2000, rng)[:, space.columns["depth"]].sum(1),
     }
     ends = {name: ((depths == 0) | (depths == depths.max())).mean() for name, depths in depth_of.items()}
     assert ends["spread"] > 2 * ends["uniform"]

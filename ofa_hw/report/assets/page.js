@@ -21,7 +21,17 @@
   const html = maker("http://www.w3.org/1999/xhtml");
   const svg = maker("http://www.w3.org/2000/svg");
 
-  // A block is a bar: as high as its expand ratio, as wide as its kernel; stages stand apart.
+  // What was chosen for each block of a stage: its kernels (0 for none) and its expand ratio.
+  const blocksOf = (stage) => {
+    const choices = Object.entries(stage).filter(([, values]) => Array.isArray(values));
+    return choices[0][1].map((_, rank) => ({
+      kernels: choices.filter(([name]) => name.endsWith("kernel_size")).map(([, values]) => values[rank]),
+      ratio: stage.expand_ratio ? stage.expand_ratio[rank] : 1,
+    }));
+  };
+  const labelOf = (kernels) => kernels.map((kernel) => kernel || "–").join("+");
+
+  // A block is a bar: as high as its expand ratio, as wide as its largest kernel; stages stand apart.
   function pictureOf({ arch, channels }) {
     const heightOf = (ratio) => 14 + 58 * (ratio / data.largestRatio);
     const widthOf = (kernel) => 10 + 3.2 * kernel;
@@ -30,14 +40,14 @@
     let x = 0;
     arch.stages.forEach((stage, index) => {
       const start = x;
-      stage.kernel_size.forEach((kernel, rank) => {
-        const ratio = stage.expand_ratio[rank];
+      blocksOf(stage).forEach(({ kernels, ratio }) => {
+        const kernel = Math.max(0, ...kernels);
         const width = widthOf(kernel);
         const height = heightOf(ratio);
         parts.push(svg("rect", { x, y: base - height, width, height, rx: 3, fill: `var(--kernel-${data.kernels.indexOf(kernel)})` }, [
-          svg("title", {}, [`kernel ${kernel}x${kernel}, expand ratio ${ratio}`]),
+          svg("title", {}, [`kernel ${labelOf(kernels)}, expand ratio ${ratio}`]),
         ]));
-        parts.push(svg("text", { x: x + width / 2, y: base - 5, "text-anchor": "middle", "font-size": 10, fill: "var(--surface)", "font-weight": 600 }, [String(kernel)]));
+        parts.push(svg("text", { x: x + width / 2, y: base - 5, "text-anchor": "middle", "font-size": 10, fill: "var(--surface)", "font-weight": 600 }, [labelOf(kernels)]));
         parts.push(svg("text", { x: x + width / 2, y: base - height - 4, "text-anchor": "middle", "font-size": 10, fill: "var(--muted)" }, [`×${String(ratio).replace(/^0/, "")}`]));
         x += width + 3;
       });
@@ -45,7 +55,7 @@
       parts.push(svg("text", { x: (start + x - 3) / 2, y: base + 20, "text-anchor": "middle", "font-size": 10.5, fill: "var(--muted)" }, [`${channels[index]} ch`]));
       x += 12;
     });
-    const described = arch.stages.map((stage, index) => `stage ${index + 1}: ` + stage.kernel_size.map((kernel, rank) => `kernel ${kernel} expand ${stage.expand_ratio[rank]}`).join(", ")).join("; ");
+    const described = arch.stages.map((stage, index) => `stage ${index + 1}: ` + blocksOf(stage).map(({ kernels, ratio }) => `kernel ${labelOf(kernels)} expand ${ratio}`).join(", ")).join("; ");
     return svg("svg", { viewBox: `0 0 ${Math.max(x - 12, 240)} ${base + 26}`, role: "img", "aria-label": described }, parts);
   }
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ofa_hw.blocks import BlockSpec, block_macs, block_specs, blocks_before
+from ofa_hw.blocks.chain import stage_block
 from ofa_hw.lut import LatencyTable
 from ofa_hw.report.charts import block_costs_chart
 from ofa_hw.report.document import ChartPlace, Column, Row, Section, Table
-from ofa_hw.report.rounding import count, milliseconds, percent
-from ofa_hw.space import SearchSpace
+from ofa_hw.report.rounding import count, kernel_label, milliseconds, percent
+from ofa_hw.space import BlockChoice, SearchSpace
 
 MAX_RESOLUTIONS = 5
 NUM_SLOWEST = 10
@@ -25,7 +26,7 @@ class BlockCost:
 
     resolution: int
     place: str
-    kernel_size: int
+    kernel: str
     expand_ratio: float
     latency_ms: float
     spec: BlockSpec
@@ -62,21 +63,28 @@ def blocks_section(space: SearchSpace, table: LatencyTable) -> Section | None:
 def block_costs(table: LatencyTable, space: SearchSpace, resolution: int) -> list[BlockCost]:
     """Return every choice for the first and the next block of each stage that the table holds."""
     known = {row.block: row.median_ms for row in table.measurements}
-    found = {}
-    for kernel_size, expand_ratio in space.block_choices:
-        arch = space.uniform_arch(resolution=resolution, kernel_size=kernel_size, expand_ratio=expand_ratio)
-        choices = [choice for blocks in arch.stages for choice in blocks]
-        chain = block_specs(space, arch)[len(blocks_before(space, resolution)) :]
-        places = zip(space.position_stages, space.position_ranks, choices, chain, strict=False)
-        for stage, rank, choice, spec in places:
-            if rank < 2 and spec in known:
-                place = f"{stage + 1} {'first' if rank == 0 else 'next'}"
-                # Where a stage has fewer choices than the space, its own stands for several.
+    found: dict[tuple[str, BlockChoice], BlockCost] = {}
+    chain = block_specs(space, space.uniform_arch(resolution=resolution))[len(blocks_before(space, resolution)) :]
+    for position, (stage, rank) in enumerate(zip(space.position_stages, space.position_ranks, strict=True)):
+        if rank > 1:
+            continue
+        place, largest = f"{stage + 1} {'first' if rank == 0 else 'next'}", chain[position]
+        for choice in space.forms[position]:
+            spec = stage_block(
+                space,
+                stage,
+                rank,
+                choice,
+                size=largest.input_size,
+                in_channels=largest.in_channels,
+                width_ratio=space.width_ratios[-1] if space.has_elastic_width else 1,
+            )
+            if spec in known:
                 found[place, choice] = BlockCost(
                     resolution=resolution,
                     place=place,
-                    kernel_size=choice.kernel_size,
-                    expand_ratio=choice.expand_ratio,
+                    kernel=kernel_label(choice),
+                    expand_ratio=choice.get("expand_ratio", 1),
                     latency_ms=known[spec],
                     spec=spec,
                 )
@@ -94,7 +102,7 @@ def _chart_row(cost: BlockCost, slowest_ms: float) -> dict[str, Any]:
     return {
         "resolution": cost.resolution,
         "place": cost.place,
-        "kernel": f"{cost.kernel_size}",
+        "kernel": cost.kernel,
         "expand": f"{cost.expand_ratio:g}",
         "latency_ms": cost.latency_ms,
         "share": cost.latency_ms / slowest_ms,
@@ -118,7 +126,7 @@ def _cliff(costs: Sequence[BlockCost], resolution: int) -> str:
         return "there is one kernel size"
     ratio, before, after = max(steps, key=lambda step: step[0])
     return (
-        f"the greatest step is {ratio:.1f} times, from kernel {before.kernel_size} to {after.kernel_size} in "
+        f"the greatest step is {ratio:.1f} times, from kernel {before.kernel} to {after.kernel} in "
         f"stage {after.place} block, expand ratio {after.expand_ratio:g}"
     )
 

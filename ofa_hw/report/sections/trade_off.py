@@ -10,7 +10,7 @@ from ofa_hw.report.charts import front_chart, front_series
 from ofa_hw.report.document import ChartPlace, Column, Row, Section, Table
 from ofa_hw.report.fronts import DeviceFront, device_fronts, wilson_interval
 from ofa_hw.report.results import RunResults
-from ofa_hw.report.rounding import milliseconds, percent, points, relative
+from ofa_hw.report.rounding import kernel_label, milliseconds, percent, points, relative
 from ofa_hw.space import ArchConfig
 
 _ABOUT = (
@@ -156,5 +156,7 @@ def _columns(fronts: Sequence[DeviceFront], titles: tuple[str, ...]) -> tuple[Co
 def summary_of(arch: ArchConfig) -> str:
     """Return the resolution, the depths, the kernel sizes and, where they are chosen, the widths on one line."""
     widths = f", widths {' '.join(f'{ratio:g}' for ratio in arch.width_ratios)}" if arch.width_ratios else ""
-    kernels = " ".join("".join(str(block.kernel_size) for block in stage) for stage in arch.stages)
+    labels = [[kernel_label(block) for block in stage] for stage in arch.stages]
+    apart = "" if all(len(label) == 1 for stage in labels for label in stage) else ","
+    kernels = " ".join(apart.join(stage) for stage in labels)
     return f"{arch.resolution} px, depths {'-'.join(map(str, arch.depths))}, kernels {kernels}{widths}"

@@ -1,0 +1,69 @@
+"""How families are found by their names: those of this folder, and those that other packages bring."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+
+from ofa_hw.errors import InvalidInputError
+from ofa_hw.families import bottleneck, classifier, conv, conv_pool, dsconv, head, mbconv
+from ofa_hw.families.family import Family
+from ofa_hw.families.graph import BlockGraph, GraphBuilder
+from ofa_hw.families.spec import BlockSpec
+
+GROUP = "ofa_hw.families"
+"""Each entry is a `Family` of the entry's name."""
+
+_MODULES = (conv, conv_pool, dsconv, mbconv, bottleneck, head, classifier)
+
+STEM, FIRST, STAGE, HEAD, CLASSIFIER = (module.FAMILY.name for module in (conv, dsconv, mbconv, head, classifier))
+"""What stands in each place of a network where its space names nothing else."""
+
+
+@functools.cache
+def _own() -> dict[str, Family]:
+    return {module.FAMILY.name: module.FAMILY for module in _MODULES}
+
+
+@functools.cache
+def _brought() -> dict[str, importlib.metadata.EntryPoint]:
+    return {entry.name: entry for entry in sorted(importlib.metadata.entry_points(group=GROUP))}
+
+
+def list_families() -> tuple[str, ...]:
+    """Return the names of all families."""
+    return (*_own(), *(name for name in _brought() if name not in _own()))
+
+
+@functools.cache
+def get_family(name: str) -> Family:
+    """Return the family of this name.
+
+    Raises:
+        InvalidInputError: there is none; the message lists the names.
+    """
+    if name in _own():
+        return _own()[name]
+    if name not in _brought():
+        raise InvalidInputError(f"kind must be one of {', '.join(list_families())}; came {name!r}")
+    family = _brought()[name].load()
+    if not isinstance(family, Family) or family.name != name:
+        raise InvalidInputError(f"the entry point {name} of {GROUP} must be a Family of that name; came {family!r}")
+    return family
+
+
+def family_of(spec: BlockSpec) -> Family:
+    """Return the family of a block; InvalidInputError where its kind is unknown."""
+    return get_family(spec.kind)
+
+
+@functools.lru_cache(maxsize=8192)
+def block_graph(spec: BlockSpec) -> BlockGraph:
+    """Return the graph of a block.
+
+    Raises:
+        InvalidInputError: its kind is unknown.
+    """
+    builder = GraphBuilder(spec)
+    family_of(spec).build(builder, spec)
+    return builder.build()

@@ -1,0 +1,49 @@
+"""`BlockSpec`: one block with all that changes its latency."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BlockSpec:
+    """One block with all that changes its latency.
+
+    `kind` is the name of its family, whose file tells what the block is built of. `input_size` is the height and width
+    of the square input in pixels, `mid_channels` the hidden channels (0 where there are none). With `has_skip` the
+    block's input is added to its output. `attributes` are the further choices of its family by their names.
+    """
+
+    kind: str
+    input_size: int
+    in_channels: int
+    mid_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int
+    activation: str
+    use_se: bool
+    has_skip: bool
+    attributes: tuple[tuple[str, float], ...] = ()
+
+    @functools.cached_property
+    def output_size(self) -> int:
+        """The height and width of the output in pixels."""
+        from ofa_hw.families.registry import block_graph
+
+        return block_graph(self).target.size
+
+    def attribute(self, name: str) -> float:
+        """Return a further choice of the family; 0 where the block does not have it."""
+        return dict(self.attributes).get(name, 0)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """A readable name that spells out every field; unique for each block."""
+        flags = ("-se" if self.use_se else "") + ("-skip" if self.has_skip else "")
+        further = "".join(f"-{name}{value:g}" for name, value in self.attributes)
+        return (
+            f"{self.kind}-r{self.input_size}-i{self.in_channels}-m{self.mid_channels}-o{self.out_channels}"
+            f"-k{self.kernel_size}-s{self.stride}-{self.activation}{flags}{further}"
+        )
