@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.families import bottleneck, classifier, conv, conv_pool, dsconv, head, mbconv
+from ofa_hw.families import bottleneck, classifier, conv, conv_pool, dsconv, head, mbconv, normed_head, uib
 from ofa_hw.families.family import Family
 from ofa_hw.families.graph import BlockGraph, GraphBuilder
 from ofa_hw.families.spec import BlockSpec
@@ -14,7 +14,7 @@ from ofa_hw.families.spec import BlockSpec
 GROUP = "ofa_hw.families"
 """Each entry is a `Family` of the entry's name."""
 
-_MODULES = (conv, conv_pool, dsconv, mbconv, bottleneck, head, classifier)
+_MODULES = (conv, conv_pool, dsconv, mbconv, uib, bottleneck, head, normed_head, classifier)
 
 STEM, FIRST, STAGE, HEAD, CLASSIFIER = (module.FAMILY.name for module in (conv, dsconv, mbconv, head, classifier))
 """What stands in each place of a network where its space names nothing else."""
