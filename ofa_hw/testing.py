@@ -1,8 +1,12 @@
-"""`ProfilerContract`: the tests that the author of a profiler inherits.
+"""The tests that authors inherit: `ProfilerContract` for a profiler, `FamilyContract` for a family of blocks.
 
     class TestMyProfiler(ProfilerContract):
         def make_profiler(self):
             return MyProfiler(Device(name="mine", runtime="mine"))
+
+    class TestMyFamily(FamilyContract):
+        def make_space(self):
+            return get_space("my-space.toml")
 
 pytest then runs every test of the contract against it; skip in `make_profiler` where the hardware is missing.
 """
@@ -10,16 +14,24 @@ pytest then runs every test of the contract against it; skip in `make_profiler` 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ofa_hw.blocks import BlockSpec, unique_block_specs
+from ofa_hw.blocks import BlockSpec, block_macs, block_specs, num_macs, num_params, unique_block_specs
 from ofa_hw.families.registry import STAGE
 from ofa_hw.profiling.engine import measure
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload
 from ofa_hw.profiling.outputs import check_outputs
 from ofa_hw.profiling.protocol import Profiler
-from ofa_hw.space import get_space
+from ofa_hw.space import SearchSpace, get_space, list_spaces
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ofa_hw.nn import Supernet
+    from ofa_hw.space import ArchConfig
 
 
 def light_block() -> BlockSpec:
@@ -55,11 +67,23 @@ def one_of_each_form(space_name: str) -> tuple[BlockSpec, ...]:
     return tuple(smallest.values())
 
 
+def one_of_each_family() -> tuple[BlockSpec, ...]:
+    """Return the smallest block of each family, stride and shortcut among the spaces that ship."""
+    smallest: dict[tuple[str, int, bool], BlockSpec] = {}
+    for name in list_spaces():
+        for spec in one_of_each_form(name):
+            form = spec.kind, spec.stride, spec.has_skip
+            if form not in smallest or block_macs(spec) < block_macs(smallest[form]):
+                smallest[form] = spec
+    return tuple(smallest.values())
+
+
 class ProfilerContract:
     """What holds for every profiler; `plan` and `spaces` may be narrowed where a runtime cannot do all."""
 
     plan = MeasurementPlan(max_seconds=4, min_runs=6, target_relative_ci=0.1)
     spaces: tuple[str, ...] = ("fashion", "ofa-mobilenetv3-w1.0", "ofa-proxyless-w1.3", "ofa-resnet50")
+    """Whose blocks are tried in every form, and whose smallest network."""
     num_sessions: int = 2
     """How many sessions the device serves at once."""
 
@@ -88,6 +112,10 @@ class ProfilerContract:
         """Blocks of every form compute what torch computes, so that what is timed is what is deployed."""
         for space_name in self.spaces:
             self._check([Workload.of_block(spec) for spec in one_of_each_form(space_name)])
+
+    def test_blocks_of_every_family_equal_torch(self) -> None:
+        """No family of a space that ships is left out, whatever `spaces` are."""
+        self._check([Workload.of_block(spec) for spec in one_of_each_family()])
 
     def test_whole_networks_equal_torch(self) -> None:
         """A network is the chain of its blocks."""
@@ -154,3 +182,113 @@ class ProfilerContract:
             check_outputs(session, workloads, self.plan, device=profiler.device.name)
         finally:
             session.close()
+
+
+class FamilyContract:
+    """What holds for every family of blocks, tried on the networks of a space that uses it."""
+
+    num_archs: int = 4
+
+    def make_space(self) -> SearchSpace:
+        """Return a small space with the family under test; the author's part."""
+        raise NotImplementedError
+
+    def test_genes_are_read_back(self) -> None:
+        """Architectures survive genes and JSON."""
+        space = self.make_space()
+        archs = space.sample(50, np.random.default_rng(0))
+        assert space.decode(space.encode(archs)) == archs
+        assert [type(arch).from_json(arch.to_json()) for arch in archs] == archs
+
+    def test_extracted_subnets_equal_the_supernet(self) -> None:
+        """A slice computes what the block cut out of it computes."""
+        import torch
+
+        net = self._supernet()
+        for arch in self._archs(net.space):
+            x_BCHW = self._images(net.space, arch.resolution)
+            with torch.no_grad():
+                sliced, extracted = net(x_BCHW, arch), net.extract(arch)(x_BCHW)
+            torch.testing.assert_close(extracted, sliced, rtol=1e-4, atol=1e-5 * float(sliced.std()))
+
+    def test_counts_are_those_of_the_modules(self) -> None:
+        """MACs and parameters counted from the graph are those that torch counts."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        net = self._supernet()
+        for arch in self._archs(net.space):
+            subnet = net.extract(arch)
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                subnet(self._images(net.space, arch.resolution)[:1])
+            assert counter.get_total_flops() == 2 * num_macs(net.space, arch)
+            assert sum(part.numel() for part in subnet.parameters()) == num_params(net.space, arch)
+
+    def test_sorted_channels_leave_the_largest_network_as_it_was(self) -> None:
+        """Sorting permutes whatever hangs on a hidden channel, together."""
+        import torch
+
+        net = self._supernet().double()
+        x_BCHW = self._images(net.space, net.space.largest.resolution).double()
+        with torch.no_grad():
+            before = net(x_BCHW)
+            net.sort_channels()
+            torch.testing.assert_close(net(x_BCHW), before, rtol=1e-6, atol=1e-8 * float(before.std()))
+
+    def test_every_weight_of_the_largest_network_learns(self) -> None:
+        """What starts alike has a gradient after a step, but for learnt maps, which smaller networks alone use."""
+        import torch
+
+        net = self._supernet().train()
+        net.start_alike()
+        for _ in range(2):
+            net(self._images(net.space, net.space.largest.resolution)).square().sum().backward()
+            with torch.no_grad():
+                for part in net.parameters():
+                    part.sub_(0.01 * part.grad if part.grad is not None else 0)
+        still = [name for name, part in net.named_parameters() if part.grad is None and "transform_" not in name]
+        assert not still
+
+    def test_files_compute_what_torch_computes(self) -> None:
+        """TFLite and ONNX models, where their runtimes are installed, equal the subnet they were written from."""
+        import torch
+
+        from ofa_hw.formats.running import onnx_runner, tflite_runner
+        from ofa_hw.nn import fold_chain
+
+        net = self._supernet()
+        arch = self._archs(net.space)[0]
+        subnet, x_BCHW = net.extract(arch), self._images(net.space, arch.resolution)[:1]
+        blocks = fold_chain(block_specs(net.space, arch), subnet)
+        with torch.no_grad():
+            expected = subnet(x_BCHW).numpy()
+        for package, write, runner in (
+            ("ai_edge_litert", "tflite.write_tflite", tflite_runner),
+            ("onnxruntime", "onnx.write_onnx", onnx_runner),
+        ):
+            if importlib.util.find_spec(package) is not None:
+                module, function = write.split(".")
+                content = getattr(importlib.import_module(f"ofa_hw.formats.{module}"), function)(blocks)
+                np.testing.assert_allclose(runner(content)(x_BCHW.numpy()), expected, atol=1e-4 * float(expected.std()))
+
+    def _supernet(self) -> Supernet:
+        """Return a supernet in eval mode, its statistics and learnt maps no longer those that it starts with."""
+        import torch
+
+        from ofa_hw.nn import Supernet
+
+        net = Supernet(self.make_space(), generator=torch.Generator().manual_seed(0)).eval()
+        with torch.no_grad():
+            for name, tensor in net.state_dict().items():
+                if "transform" in name or name.endswith(("bias", "running_mean")):
+                    tensor.add_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(2)) * 0.05)
+        return net
+
+    def _archs(self, space: SearchSpace) -> list[ArchConfig]:
+        return [*space.sample(self.num_archs, np.random.default_rng(0)), space.smallest, space.largest]
+
+    def _images(self, space: SearchSpace, resolution: int) -> Tensor:
+        import torch
+
+        generator = torch.Generator().manual_seed(1)
+        return torch.randn(2, space.in_channels, resolution, resolution, generator=generator)

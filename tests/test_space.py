@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_hw.blocks import block_specs
+from ofa_hw.blocks import block_costs, block_macs, block_specs, sum_block_costs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.families import make_divisible
 from ofa_hw.space import ArchConfig, BlockChoice, SearchSpace, StageSpec, get_space, list_spaces
@@ -336,6 +336,37 @@ def test_genes_outside_their_choices_are_refused():
         space.decode(np.full((1, space.num_genes), 9, dtype=np.int8))
     with pytest.raises(InvalidInputError, match="must be"):
         space.decode(np.zeros((1, 3), dtype=np.int8))
+
+
+def test_costs_refuse_genes_that_decode_refuses():
+    space = get_space("fashion")
+    costs = block_costs(space, block_macs)
+    for genes in (np.full((2, space.num_genes), -1), np.full((1, space.num_genes), 9), np.zeros((1, space.num_genes))):
+        with pytest.raises(InvalidInputError, match="genes of 'fashion' must be"):
+            sum_block_costs(space, genes, costs)
+
+
+def test_more_choices_than_genes_can_tell_are_refused():
+    space = get_space("fashion")
+    with pytest.raises(InvalidInputError, match="resolutions must be at most 127, came 200"):
+        dataclasses.replace(space, resolutions=tuple(range(20, 220)))
+
+
+def test_columns_name_every_gene_once():
+    for name in list_spaces():
+        space = get_space(name)
+        assert sorted(np.concatenate(list(space.columns.values())).tolist()) == list(range(space.num_genes))
+        assert len(space.columns["depth"]) == len(space.stages)
+
+
+def test_from_ofa_takes_both_forms_of_proxylessnas():
+    space = get_space("ofa-proxyless-w1.3")
+    arch = space.sample(1, np.random.default_rng(0))[0]
+    lists = arch.to_ofa()
+    resolution = lists.pop("r")
+    assert len(lists["d"]) == 5
+    for last in ([], [1], [4]):
+        assert ArchConfig.from_ofa(ks=lists["ks"], e=lists["e"], d=[*lists["d"], *last], resolution=resolution) == arch
 
 
 def test_an_unknown_space_is_answered_with_the_names_there_are():

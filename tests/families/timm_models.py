@@ -1,4 +1,4 @@
-"""timm's networks as references. Without torchvision's compiled operators timm imports once two of them are declared."""
+"""timm's networks as references: where torchvision's compiled operators are missing, two of them are declared first."""
 
 from __future__ import annotations
 

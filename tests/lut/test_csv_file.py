@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ofa_hw.blocks import unique_block_specs
 from ofa_hw.errors import TableError
 from ofa_hw.lut import LatencyTable, calibrate_table, draw_networks
+from ofa_hw.space import get_space
 from tests.lut.example import SPACE, SPECS, measurement, network, table
 
 
@@ -53,6 +55,24 @@ def test_every_value_keeps_full_precision(tmp_path_factory, ms, marks, spread):
     assert LatencyTable.read(path) == one
 
 
+def test_attributes_of_blocks_are_read_back_and_odd_ones_refused(tmp_path):
+    specs = unique_block_specs(get_space("mobilenetv4-conv-small"), (128,))
+    path = tmp_path / "mine.csv"
+    table(specs, space="mobilenetv4-conv-small").write(path)
+    assert [row.block for row in LatencyTable.read(path).measurements] == list(specs)
+    path.write_text(path.read_text().replace("start_kernel_size=5", "start kernel 5", 1))
+    with pytest.raises(TableError, match=r"column attributes: must be pairs such as start_kernel_size=5"):
+        LatencyTable.read(path)
+
+
+def test_a_table_of_the_first_schema_is_read(path):
+    lines = path.read_text().replace("schema_version: 2", "schema_version: 1").splitlines()
+    column = next(line for line in lines if line.startswith("device,")).split(",").index("attributes")
+    body = [line if line.startswith("#") else ",".join(np.delete(line.split(","), column)) for line in lines]
+    path.write_text("\n".join(body) + "\n")
+    assert LatencyTable.read(path) == table()
+
+
 def test_pandas_reads_it(path):
     frame = pd.read_csv(path, comment="#")
     assert len(frame) == len(SPECS)
@@ -86,7 +106,8 @@ def test_hand_edited_row_is_refused_by_line_and_column(path, old, new, message):
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "0", "1e99", ""])
 def test_absurd_median_is_refused(path, value):
     number = first_row(path)
-    median = path.read_text().splitlines()[number - 1].split(",")[15]
+    lines = path.read_text().splitlines()
+    median = lines[number - 1].split(",")[lines[number - 2].split(",").index("median_ms")]
     edit(path, number, median, value)
     with pytest.raises(TableError, match=rf"line {number}, column median_ms"):
         LatencyTable.read(path)
@@ -120,7 +141,7 @@ def test_two_joined_tables_are_refused(path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("schema_version: 1", "schema_version: 9", "schema_version must be 1; came 9"),
+        ("schema_version: 2", "schema_version: 9", "schema_version must be 1 or 2; came 9"),
         ("# device: example", "# colour: blue", "must tell device"),
         ("# batch_size: 1", "# batch_size: one", "batch_size in the head"),
         ("# space: fashion", "# space: fashion\n# space: other", "line 3: space stands twice"),
