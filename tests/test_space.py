@@ -307,7 +307,7 @@ def test_an_architecture_of_another_space_is_refused(change, told):
         ({"head_channels": 0, "head_expand_channels": 64}, "head_expand_channels must be 0 where head_channels is"),
         (
             {"stages": (stage_of(kind="transformer"),)},
-            "stage 0: kind must be one of conv, conv_pool, dsconv, mbconv, bottleneck",
+            "stage 0: kind must be one of conv, conv_pool, dsconv, mbconv",
         ),
         ({"stages": (stage_of(kind="bottleneck"),)}, "kernel_sizes of a bottleneck must be a single one"),
         ({"stages": (stage_of(kind="bottleneck", kernel_sizes=(3,), use_se=True),)}, "use_se must be false"),
