@@ -10,9 +10,6 @@ settings.load_profile("ofa-hw")
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of published facts beside the checkout; a test that needs it is skipped where it is missing."""
-    folder = Path(__file__).parents[2] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is missing: it holds the published tables to compare with")
-    return folder
+def published_data() -> Path:
+    """The folder of facts that others published; its README.md tells their origin and licence."""
+    return Path(__file__).parent / "data" / "published"

@@ -25,6 +25,7 @@ from ofa_hw.blocks import (
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.families import list_families
 from ofa_hw.space import ArchConfig, get_space, list_spaces
+from tests.nn.once_for_all import FOLDER
 
 
 def spec_of(kind: str, **fields) -> BlockSpec:
@@ -108,9 +109,9 @@ def test_published_largest_and_smallest_have_the_cost_that_is_known():
     assert (num_macs(space, smallest), num_params(space, smallest)) == (41_476_224, 3_410_792)
 
 
-def test_costs_equal_the_published_table_of_searched_networks(shared_data):
+def test_costs_equal_the_published_table_of_searched_networks(published_data):
     space = get_space("ofa-mobilenetv3-w1.0")
-    path = shared_data / "accuracy" / "ofa_mbv3_w1.0_imagenet_top1.csv.gz"
+    path = published_data / "ofa_mbv3_w1.0_imagenet_top1.csv.gz"
     with gzip.open(path, "rt", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) > 1000
@@ -121,9 +122,9 @@ def test_costs_equal_the_published_table_of_searched_networks(shared_data):
         assert num_params(space, arch) == int(float(row["params"]))
 
 
-def test_costs_equal_those_that_once_for_all_summed_in_float32(shared_data):
+def test_costs_equal_those_that_once_for_all_summed_in_float32():
     space = get_space("ofa-mobilenetv3-w1.0")
-    for row in json.loads((shared_data / "oracle" / "ofa_mbv3_w1.0_logits.json").read_text()):
+    for row in json.loads((FOLDER / "ofa-mobilenetv3-w1.0_sizes.json").read_text()):
         arch = ArchConfig.from_ofa(ks=row["ks"], e=row["e"], d=row["d"], resolution=row["r"])
         assert abs(num_macs(space, arch) - row["macs_hook"]) < np.spacing(np.float32(row["macs_hook"]))
         assert num_params(space, arch) == row["params"]

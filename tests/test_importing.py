@@ -19,6 +19,7 @@ from ofa_hw.nn import Supernet
 from ofa_hw.run import RunFolder
 from ofa_hw.space import get_space
 from ofa_hw.training import load_supernet
+from tests.nn.once_for_all import make_weights
 
 SPACE = get_space("fashion")
 
@@ -52,9 +53,11 @@ def test_run_has_the_weights_and_their_classes(tmp_path: Path, ending: str) -> N
     assert all(torch.equal(imported[key], state[key]) for key in state)
 
 
-def test_published_names_become_a_run(tmp_path: Path, shared_data: Path) -> None:
-    file = shared_data / "oracle" / "ofa_mbv3_w1.0_weights.pth"
-    space = get_space("ofa-mobilenetv3-w1.0")
+def test_published_names_become_a_run(tmp_path: Path) -> None:
+    file, space = (
+        saved(tmp_path, {"state_dict": make_weights("ofa-mobilenetv3-w1.0")}),
+        get_space("ofa-mobilenetv3-w1.0"),
+    )
     run = import_checkpoint(file, space, tmp_path / "run")
     net = Supernet(space)
     net.load_published(torch.load(file, weights_only=True))

@@ -18,8 +18,8 @@ RESOLUTIONS = (160, 192, 224)
 
 
 @pytest.fixture(scope="module")
-def note10(shared_data):
-    files = [shared_data / f"latency/original/note10_{size}_lookup_table.yaml" for size in RESOLUTIONS]
+def note10(published_data):
+    files = [published_data / f"note10_{size}_lookup_table.yaml" for size in RESOLUTIONS]
     return import_tables(files, NOTE10, device="note10")
 
 
@@ -37,8 +37,8 @@ def published_key(size, small, before, after, flags):
     return f"expanded_conv-{shapes}-expand:{4 * before}-kernel:5-stride:{size // small}-{flags}"
 
 
-def test_sum_equals_that_of_the_published_rows(note10, shared_data):
-    with gzip.open(shared_data / "latency/note10_ofa_mbv3_w1.2_lut.csv.gz", "rt") as file:
+def test_sum_equals_that_of_the_published_rows(note10, published_data):
+    with gzip.open(published_data / "note10_ofa_mbv3_w1.2_lut.csv.gz", "rt") as file:
         published = {(int(row["resolution"]), row["key"]): float(row["mean_ms"]) for row in csv.DictReader(file)}
     arch = NOTE10.uniform_arch(resolution=224, kernel_size=5, expand_ratio=4, depth=3)
     stages = ((112, 24, 32, 0, 0), (56, 32, 48, 1, 0), (28, 48, 96, 0, 1), (14, 96, 136, 1, 1), (14, 136, 192, 1, 1))
@@ -59,9 +59,9 @@ def test_sum_equals_that_of_the_published_rows(note10, shared_data):
     assert note10.latency_ms(NOTE10, NOTE10.encode([arch]))[0] == pytest.approx(expected, rel=2e-3)
 
 
-def test_proxylessnas_counts_expansion_as_a_ratio(shared_data):
+def test_proxylessnas_counts_expansion_as_a_ratio(published_data):
     space = get_space("proxylessnas-w1.0")
-    path = shared_data / "latency/original/proxylessnas_pixel1_mobile_trim.yaml"
+    path = published_data / "proxylessnas_pixel1_mobile_trim.yaml"
     table = import_tables([path], space, device="pixel1")
     entries = read_published(path)
     arch = space.smallest
@@ -81,8 +81,8 @@ def test_imported_table_is_written_and_read(note10, tmp_path):
     assert again.measurements[0].p90_ms is None
 
 
-def test_command_imports(shared_data, tmp_path):
-    file = shared_data / "latency/original/note10_224_lookup_table.yaml"
+def test_command_imports(published_data, tmp_path):
+    file = published_data / "note10_224_lookup_table.yaml"
     out = tmp_path / "note10.csv"
     result = CliRunner().invoke(main, ["lut", "import", str(file), "--space", NOTE10.name, "--out", str(out)])
     assert result.exit_code == 0, result.output

@@ -1,10 +1,12 @@
-"""The supernet against once-for-all's recorded answers (`../shared/data/oracle`)."""
+"""The supernets against once-for-all's recorded answers: keys, logits, sizes, sorts, recalibration, a training step.
+
+In float32 the order of the sums alone moves logits of the largest networks by up to 4e-4 of their spread, so the
+bound is 1e-3 there; in float64 it is 1e-6.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,92 +14,131 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from torch import Tensor
 
+from ofa_hw.blocks import num_macs, num_params
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet, recalibrate_batch_norm
 from ofa_hw.nn.published import from_published
-from ofa_hw.space import ArchConfig, get_space
+from ofa_hw.space import get_space
+from tests.nn.once_for_all import (
+    NUM_RECALIBRATION_IMAGES,
+    SPACES,
+    Answers,
+    make_images,
+    make_weights,
+    probes_of,
+    read_answers,
+    read_packed,
+)
+
+NUM_KEYS = dict(zip(SPACES, (475, 475, 446, 368), strict=True))
+NUM_PARAMS = {"ofa-mobilenetv3-w1.0": 7_678_880, "ofa-proxyless-w1.3": 7_956_882, "ofa-resnet50": 48_105_992}
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def _distance(ours: torch.Tensor, theirs: np.ndarray) -> float:
+@pytest.fixture(scope="module", params=SPACES)
+def answers(request: pytest.FixtureRequest) -> Answers:
+    torch.set_num_threads(1)
+    return read_answers(request.param)
+
+
+@pytest.fixture(scope="module")
+def weights(answers: Answers) -> dict[str, Tensor]:
+    return make_weights(answers.space.name)
+
+
+@pytest.fixture
+def net(answers: Answers, weights: dict[str, Tensor]) -> Supernet:
+    net = Supernet(answers.space)
+    net.load_published(weights)
+    return net.eval()
+
+
+def distance(ours: Tensor, theirs: np.ndarray) -> float:
     return float(np.abs(ours.detach().numpy() - theirs).max() / theirs.std())
 
 
-def _recorded(arrays: np.lib.npyio.NpzFile, prefix: str) -> dict[str, torch.Tensor]:
-    return {key.removeprefix(prefix): torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith(prefix)}
+def test_every_key_is_used(net: Supernet, weights: dict[str, Tensor]) -> None:
+    assert set(from_published(net.space, weights)) == set(net.state_dict())
+    assert len(weights) == NUM_KEYS[net.space.name]
+    num_params = sum(parameter.numel() for parameter in net.parameters())
+    assert num_params == sum(tensor.numel() for key, tensor in weights.items() if not key.endswith(BUFFERS))
+    assert num_params == NUM_PARAMS.get(net.space.name, num_params)
 
 
-def test_every_published_key_is_used(published_net: Supernet, oracle: Path) -> None:
-    keys = json.loads((oracle / "ofa_mbv3_w1.0_keys.json").read_text())
-    ours = from_published(published_net.space, {key: torch.zeros(()) for key in keys})
-    assert set(ours) == set(published_net.state_dict())
-    assert sum(parameter.numel() for parameter in published_net.parameters()) == 7_678_880
+def test_every_key_of_the_released_checkpoint_is_used() -> None:
+    space = get_space("ofa-mobilenetv3-w1.0")
+    ours = from_published(space, {key: torch.zeros(()) for key in read_packed("released_keys")})
+    assert set(ours) == set(Supernet(space).state_dict())
 
 
-@pytest.mark.parametrize("case", range(4))
-def test_logits_equal_once_for_all(
-    published_net: Supernet, oracle: Path, oracle_archs: list[ArchConfig], case: int
-) -> None:
-    recorded = np.load(oracle / "ofa_mbv3_w1.0_logits.npz")
-    with torch.no_grad():
-        logits = published_net(torch.from_numpy(recorded[f"x_{case}"]), oracle_archs[case])
-    assert _distance(logits, recorded[f"y_{case}"]) < 1e-3
+@torch.no_grad()
+def test_logits_equal_once_for_all(net: Supernet, answers: Answers) -> None:
+    for bound in (1e-3, 1e-6):
+        for index, told in enumerate(answers.nets):
+            x_BCHW = make_images(f"logits {index}", 2, told["arch"].resolution)
+            logits = net(x_BCHW.to(next(net.parameters()).dtype), told["arch"])
+            assert distance(logits, answers.arrays[f"logits_{index}"]) < bound
+        net.double()
 
 
-@pytest.mark.parametrize("stage", range(3))
-def test_sorted_channels_give_the_recorded_logits(published_net: Supernet, oracle: Path, stage: int) -> None:
-    recorded = np.load(oracle / "ofa_mbv3_w1.0_channel_sort.npz")
-    published_net.sort_channels(stage)
-    published_net.double()  # in float32 the sums' new order alone moves these logits by up to 1e-3 of their spread
-    for expand_ratio in (6, 4, 3):
-        arch = published_net.space.uniform_arch(resolution=128, kernel_size=7, expand_ratio=expand_ratio)
-        with torch.no_grad():
-            logits = published_net(torch.from_numpy(recorded["x"]).double(), arch)
-        assert _distance(logits, recorded[f"after_stage{stage}_e{expand_ratio}"]) < 1e-3
+def test_sizes_equal_once_for_all(answers: Answers) -> None:
+    assert len(answers.nets) == 5
+    for told in answers.nets:
+        assert num_macs(answers.space, told["arch"]) == told["macs"]
+        assert num_params(answers.space, told["arch"]) == told["params"]
 
 
-@pytest.mark.parametrize("case", [1, 2])
-def test_recalibrated_statistics_equal_once_for_all(
-    published_net: Supernet, oracle: Path, oracle_archs: list[ArchConfig], case: int
-) -> None:
-    recorded = np.load(oracle / "ofa_mbv3_w1.0_bn_recalibration.npz")
-    images = np.load(oracle / "ofa_mbv3_w1.0_logits.npz")[f"x_{case}"]
-    arch = oracle_archs[case]
-    recalibrate_batch_norm(published_net, [torch.from_numpy(recorded[f"c{batch}_{case}"]) for batch in (1, 2)], arch)
-    subnet = published_net.extract(arch)
-    statistics = dict(subnet.named_buffers())
-    theirs = _recorded(recorded, f"{case}|")
-    for key, expected in theirs.items():
-        torch.testing.assert_close(statistics[_name_in_subnet(key, len(subnet))], expected, rtol=1e-4, atol=1e-5)
-    assert len(theirs) == sum(name.endswith(("running_mean", "running_var")) for name in statistics)
-    with torch.no_grad():
-        assert _distance(subnet(torch.from_numpy(images)), recorded[f"y_{case}"]) < 1e-3
+@torch.no_grad()
+def test_sorted_channels_give_the_recorded_logits(net: Supernet, answers: Answers) -> None:
+    net.double()
+    assert len(answers.sorted_archs) == len(net.space.expand_ratios)
+    for num_sorts, archs in answers.sorted_archs.items():
+        net.sort_channels(int(num_sorts) - 1)
+        for index, arch in enumerate(archs):
+            logits = net(make_images("sorted", 1, arch.resolution).double(), arch)
+            assert distance(logits, answers.arrays[f"sorted_{num_sorts}_{index}"]) < 1e-6
 
 
-def test_one_training_step_equals_once_for_all(
-    published_net: Supernet, oracle: Path, oracle_archs: list[ArchConfig]
-) -> None:
-    recorded = np.load(oracle / "ofa_mbv3_w1.0_train_step.npz")
-    published_net.train()
-    logits = published_net(torch.from_numpy(recorded["x"]), oracle_archs[2])
-    loss = F.cross_entropy(logits, torch.from_numpy(recorded["t"]), label_smoothing=0.1)
-    loss.backward()
-    assert _distance(logits, recorded["logits"]) < 1e-3
-    assert abs(loss.item() - float(recorded["loss"])) < 1e-5
-    parameters, buffers = dict(published_net.named_parameters()), published_net.state_dict()
-    for key, expected in from_published(published_net.space, _recorded(recorded, "g|")).items():
-        assert (parameters[key].grad - expected).abs().max() <= 1e-6 + 1e-3 * expected.abs().max()
-    for key, expected in from_published(published_net.space, _recorded(recorded, "s|")).items():
-        torch.testing.assert_close(buffers[key], expected, rtol=1e-4, atol=1e-5)
+@torch.no_grad()
+def test_recalibrated_statistics_equal_once_for_all(net: Supernet, answers: Answers) -> None:
+    arch, before = answers.recalibrated_arch, {key: tensor.clone() for key, tensor in net.state_dict().items()}
+    batches = [make_images(f"recalibrated {num}", num, arch.resolution) for num in NUM_RECALIBRATION_IMAGES]
+    recalibrate_batch_norm(net, batches, arch)
+    recorded = from_published(net.space, answers.group("recalibrated"))
+    for key, statistic in net.state_dict().items():
+        torch.testing.assert_close(statistic, recorded.get(key, before[key]), rtol=1e-4, atol=1e-5)
+    logits = net(make_images("recalibrated", 2, arch.resolution), arch)
+    assert distance(logits, answers.arrays["recalibrated"]) < 1e-3
 
 
-def test_foreign_checkpoint_is_refused_with_its_keys(oracle_weights: dict[str, torch.Tensor]) -> None:
+def test_one_training_step_moves_every_weight_and_statistic_alike(net: Supernet, answers: Answers) -> None:
+    before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
+    optimizer = torch.optim.SGD(net.train().parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    x_BCHW = make_images("step", 4, answers.step_arch.resolution)
+    F.cross_entropy(net(x_BCHW, answers.step_arch), torch.arange(4), label_smoothing=0.1).backward()
+    optimizer.step()
+    probes, moved = (from_published(net.space, answers.group(kind)) for kind in ("step", "moved"))
+    num_moved = 0
+    for key, tensor in net.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        bound = 1e-6 + 2e-3 * float(moved[key])
+        assert (probes_of(tensor) - probes[key]).abs().max() <= bound, key
+        assert abs(float((tensor - before[key]).abs().max() - moved[key])) <= bound, key
+        num_moved += bool(moved[key] > 0)
+    assert num_moved > len(probes) / 4
+
+
+def test_foreign_checkpoint_is_refused_with_its_keys() -> None:
+    weights = make_weights("ofa-mobilenetv3-w1.0")
     net = Supernet(get_space("ofa-proxyless-w1.3"))
     with pytest.raises(InvalidInputError, match=r"\d+ missing .* \d+ unknown"):
-        net.load_published(oracle_weights)
+        net.load_published(weights)
     other_width = Supernet(get_space("ofa-mobilenetv3-w1.2"))
     with pytest.raises(InvalidInputError, match="of another shape"):
-        other_width.load_published(oracle_weights)
+        other_width.load_published(weights)
 
 
 def test_resnet_weights_load_from_either_kind_of_file_and_are_refused_by_what_is_wrong(tmp_path: Path) -> None:
@@ -145,20 +186,3 @@ def published_resnet_names(ours: dict[str, torch.Tensor]) -> dict[str, torch.Ten
         _, stage, rank, layer, name = key.split(".")
         named[f"{starts[int(stage), int(rank)]}.{layers[layer]}.{name}"] = tensor
     return named
-
-
-def test_proxyless_supernet_has_the_published_size() -> None:
-    net = Supernet(get_space("ofa-proxyless-w1.3"))
-    assert sum(parameter.numel() for parameter in net.parameters()) == 7_956_882
-    assert len(net.state_dict()) == 446
-
-
-def _name_in_subnet(key: str, num_blocks: int) -> str:
-    """Return our subnet's name for a key of once-for-all's extracted net, whose blocks are counted in its own chain."""
-    if key.startswith("first_conv."):
-        return key.replace("first_conv", "0")
-    if key.startswith("final_expand_layer."):
-        return key.replace("final_expand_layer", str(num_blocks - 2))
-    layers = {"inverted_bottleneck": "bn_pw", "depth_conv": "bn_dw", "point_linear": "bn_pwl"}
-    index, layer, statistic = re.fullmatch(r"blocks\.(\d+)\.conv\.(\w+)\.bn\.(\w+)", key).groups()
-    return f"{int(index) + 1}.{layers[layer]}.{statistic}"

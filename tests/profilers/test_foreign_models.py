@@ -20,8 +20,8 @@ onnx = pytest.importorskip("onnx")
 TYPES = ("FLOAT", "FLOAT16", "DOUBLE", "INT8", "UINT8", "INT32", "INT64", "BOOL")
 
 
-def save(path, nodes, inputs, outputs):
-    graph = onnx.helper.make_graph(nodes, "foreign", inputs, outputs)
+def save(path, nodes, inputs, outputs, constants=()):
+    graph = onnx.helper.make_graph(nodes, "foreign", inputs, outputs, constants)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, path)
     return path
@@ -98,29 +98,108 @@ def test_text_is_no_input(tmp_path):
         marks_of(OnnxRuntimeProfiler(None), ModelFile(path=path))
 
 
-def write_sum(path, signature, kind):
-    """Write a .tflite file that adds its inputs `a b` and `b` of this shape, -1 for what is open, and type."""
+def write_tflite_file(path, tensors, operators, *, inputs, outputs):
+    """Write a .tflite file by the schema alone.
+
+    `tensors` are (name, shape, type or the float32 values), -1 for what is open; `operators` are (builtin, inputs,
+    outputs, options).
+    """
     flatbuffers = pytest.importorskip("flatbuffers")
     schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
-    graph = schema.SubGraphT()
-    graph.inputs, graph.outputs, graph.tensors = [0, 1], [2], []
-    for name in ("a b", "b", "y"):
+    graph, model = schema.SubGraphT(), schema.ModelT()
+    graph.inputs, graph.outputs, graph.tensors, graph.operators = inputs, outputs, [], []
+    model.version, model.buffers, model.operatorCodes, model.subgraphs = 3, [schema.BufferT()], [], [graph]
+    for name, shape, told in tensors:
         tensor = schema.TensorT()
-        tensor.name, tensor.type, tensor.buffer = name.encode(), kind, 0
-        tensor.shape, tensor.shapeSignature = [max(size, 1) for size in signature], list(signature)
+        tensor.name, tensor.buffer = name.encode(), 0
+        tensor.shape, tensor.shapeSignature = [max(size, 1) for size in shape], list(shape)
+        tensor.type = told if isinstance(told, int) else schema.TensorType.FLOAT32
+        if not isinstance(told, int):
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(np.asarray(told, np.float32).tobytes(), np.uint8)
+            tensor.buffer = len(model.buffers)
+            model.buffers.append(buffer)
         graph.tensors.append(tensor)
-    operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0, 1], [2]
-    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.AddOptions, schema.AddOptionsT()
-    graph.operators = [operator]
-    code = schema.OperatorCodeT()
-    code.version = 1
-    model = schema.ModelT()
-    model.version, model.buffers, model.operatorCodes, model.subgraphs = 3, [schema.BufferT()], [code], [graph]
+    for builtin, sources, targets, options in operators:
+        operator, code = schema.OperatorT(), schema.OperatorCodeT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = len(model.operatorCodes), sources, targets
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+        operator.builtinOptions = options
+        code.version, code.builtinCode = 1, getattr(schema.BuiltinOperator, builtin)
+        code.deprecatedBuiltinCode = code.builtinCode
+        graph.operators.append(operator)
+        model.operatorCodes.append(code)
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(builder.Output())
     return path
+
+
+def write_sum(path, signature, kind):
+    """Write a .tflite file that adds its inputs `a b` and `b` of this shape, -1 for what is open, and type."""
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    tensors = [(name, signature, kind) for name in ("a b", "b", "y")]
+    operators = [("ADD", [0, 1], [2], schema.AddOptionsT())]
+    return write_tflite_file(path, tensors, operators, inputs=[0, 1], outputs=[2])
+
+
+def write_residual_net(path):
+    """Write a .tflite file as converters make them: two convolutions of one residual, pooling, a dense layer."""
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    rng, float32 = np.random.default_rng(0), schema.TensorType.FLOAT32
+    convolution, dense = schema.Conv2DOptionsT(), schema.FullyConnectedOptionsT()
+    convolution.strideH = convolution.strideW = 1
+    convolution.fusedActivationFunction = schema.ActivationFunctionType.RELU
+    pool, softmax = schema.Pool2DOptionsT(), schema.SoftmaxOptionsT()
+    pool.filterHeight = pool.filterWidth = pool.strideH = pool.strideW = 32
+    pool.padding, softmax.beta = schema.Padding.VALID, 1.0
+    tensors = [
+        ("serving_default_image:0", (1, 32, 32, 16), float32),
+        ("stem/Conv2D", (16, 3, 3, 16), rng.normal(size=(16, 3, 3, 16))),
+        ("branch/Conv2D", (16, 1, 1, 16), rng.normal(size=(16, 1, 1, 16))),
+        ("bias", (16,), np.ones(16)),
+        ("stem/Relu", (1, 32, 32, 16), float32),
+        ("branch/Relu", (1, 32, 32, 16), float32),
+        ("add", (1, 32, 32, 16), float32),
+        ("pool", (1, 1, 1, 16), float32),
+        ("dense/MatMul", (10, 16), rng.normal(size=(10, 16))),
+        ("dense/bias", (10,), np.zeros(10)),
+        ("logits", (1, 10), float32),
+        ("StatefulPartitionedCall:0", (1, 10), float32),
+    ]
+    operators = [
+        ("CONV_2D", [0, 1, 3], [4], convolution),
+        ("CONV_2D", [4, 2, 3], [5], convolution),
+        ("ADD", [4, 5], [6], schema.AddOptionsT()),
+        ("AVERAGE_POOL_2D", [6], [7], pool),
+        ("FULLY_CONNECTED", [7, 8, 9], [10], dense),
+        ("SOFTMAX", [10], [11], softmax),
+    ]
+    return write_tflite_file(path, tensors, operators, inputs=[0], outputs=[11])
+
+
+def save_classifier(path):
+    """Save an .onnx file as exporters make them: batch norm and hard swish unfolded, a gate, batch and size open."""
+    rng, node = np.random.default_rng(0), onnx.helper.make_node
+    shapes = {"stem": (8, 3, 3, 3), "gate": (8, 8, 1, 1), "dense": (8, 2)} | dict.fromkeys("abmv", (8,))
+    constants = [
+        onnx.numpy_helper.from_array(rng.random(shape).astype(np.float32), name) for name, shape in shapes.items()
+    ]
+    nodes = [
+        node("Conv", ["x", "stem"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("BatchNormalization", ["c", "a", "b", "m", "v"], ["n"]),
+        node("HardSwish", ["n"], ["s"]),
+        node("GlobalAveragePool", ["s"], ["squeezed"]),
+        node("Conv", ["squeezed", "gate"], ["excited"]),
+        node("HardSigmoid", ["excited"], ["open"]),
+        node("Mul", ["s", "open"], ["gated"]),
+        node("GlobalMaxPool", ["gated"], ["pooled"]),
+        node("Flatten", ["pooled"], ["flat"]),
+        node("MatMul", ["flat", "dense"], ["logits"]),
+        node("Softmax", ["logits"], ["y"]),
+    ]
+    inputs, outputs = [value("x", shape=("batch", 3, "h", "w"))], [value("y", shape=("batch", 2))]
+    return save(path, nodes, inputs, outputs, constants)
 
 
 def test_tflite_files_with_several_inputs_open_shapes_and_integers_are_timed(tmp_path):
@@ -144,13 +223,11 @@ def test_an_int8_tflite_file_is_timed(tmp_path):
     assert marks_of(TfliteProfiler(None), ModelFile(path=path)) == ("",)
 
 
-def test_published_models_are_timed_each(shared_data):
-    models = shared_data / "models"
-    assert marks_of(TfliteProfiler(None), ModelFile(path=models / "mlperf_tiny_resnet8_cifar10_fp32.tflite")) == ("",)
+def test_whole_networks_of_other_writers_are_timed(tmp_path):
+    net, classifier = write_residual_net(tmp_path / "net.tflite"), save_classifier(tmp_path / "classifier.onnx")
+    assert marks_of(TfliteProfiler(None), ModelFile(path=net)) == ("",)
     marks = marks_of(
-        OnnxRuntimeProfiler(None),
-        ModelFile(path=models / "ppocr_mobilev3_cls.onnx"),
-        ModelFile(path=models / "ppocr_mobilev3_cls.onnx", shapes={"x": (1, 3, 48, 192)}),
+        OnnxRuntimeProfiler(None), ModelFile(path=classifier), ModelFile(path=classifier, shapes={"x": (1, 3, 48, 192)})
     )
     assert marks == ("assumed:x=1x3x224x224", "")
 

@@ -24,10 +24,8 @@ from profilers.adb import Phone
 from profilers.benchmark_model import parse_benchmark
 from profilers.tflite import make_profiler
 
-ADB_DEVICE = Path(__file__).parents[3] / "shared/tools/adb_device.py"
-needs_phone = pytest.mark.skipif(
-    not (shutil.which("adb") and ADB_DEVICE.exists()), reason="adb or the loopback device is missing"
-)
+ADB_DEVICE = Path(__file__).with_name("adb_device.py")
+needs_phone = pytest.mark.skipif(not shutil.which("adb"), reason="adb is not installed: apt-get install adb")
 
 
 def free_port():
