@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.families import get_family
-from ofa_hw.families.registry import FIRST
+from ofa_hw.families.registry import CLASSIFIER, FIRST
 from ofa_hw.space import SearchSpace
 
 # once-for-all wraps elastic layers once more, and its releases differ in how often: these all mean the same.
@@ -109,7 +109,7 @@ def _our_key(space: SearchSpace, key: str) -> str:
 def _static_key(space: SearchSpace, part: str, layer: str) -> str | None:
     """Return our name of a weight of the stem, the head or the classifier; None where the space has no such part."""
     has_mix = bool(space.head_expand_channels)
-    if part == "classifier":
+    if part == CLASSIFIER:  # once-for-all calls it by the same name
         return f"{_classifier_place(space)}.{layer}"
     if part == "first_conv" and space.stem_channels:
         return f"before.0.{layer}"
