@@ -81,10 +81,11 @@ def test_choices_of_kernel_and_depth_start_alike(space_name: str) -> None:
     space = get_space(space_name)
     net = Supernet(space, generator=torch.Generator().manual_seed(0)).eval()
     net.start_alike()
+    depths = max(map(space.stage_depths, range(len(space.stages))), key=len)[-2:]
     widest = {"resolution": space.resolutions[0], "expand_ratio": space.expand_ratios[-1]}
     archs = [
         space.uniform_arch(kernel_size=kernel_size, depth=depth, **widest)
-        for kernel_size, depth in zip((space.kernel_sizes[0], space.kernel_sizes[-1]), space.depths[-2:], strict=True)
+        for kernel_size, depth in zip((space.kernel_sizes[0], space.kernel_sizes[-1]), depths, strict=True)
     ]
     x_BCHW = images_of(space_name, space.resolutions[0], num=2)
     with torch.no_grad():
