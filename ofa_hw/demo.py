@@ -20,7 +20,7 @@ from ofa_hw.profiling import Device, Profiler, Workload, measure, plan_for
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.report import Figure, RunResults, note_figure, write_report
 from ofa_hw.run import RunFolder
-from ofa_hw.search import SearchProblem, Top1, read_front_archs, search_front
+from ofa_hw.search import ParetoFront, SearchProblem, Top1, search_front
 from ofa_hw.space import get_space
 from ofa_hw.training import FinetuneConfig, create_run, progressive_shrinking, sample_run, train_run
 from ofa_hw.training.data import BUILTIN
@@ -147,7 +147,7 @@ class _Demo:
 
     def verify(self) -> None:
         config, table = self.config, LatencyTable.read(self.table_path)
-        archs = read_front_archs(self.run.front_path, self.run.space)
+        archs = ParetoFront.read(self.run.front_path, self.run.space).archs
         verify_run(
             self.run,
             pick_along(predict(self.run, archs, table), config.num_verified),

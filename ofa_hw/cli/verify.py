@@ -59,7 +59,7 @@ def command(
     from ofa_hw.plugins import get_profiler
     from ofa_hw.profiling import plan_for
     from ofa_hw.run import RunFolder
-    from ofa_hw.search.front import read_front_archs
+    from ofa_hw.search import ParetoFront
     from ofa_hw.training import FinetuneConfig, prepare_cpu
     from ofa_hw.verify import pick_along, predict, verify_run
 
@@ -67,7 +67,7 @@ def command(
     table = LatencyTable.read(lut)
     device = device_of(table)
     num_workers = prepare_cpu(threads)
-    archs = read_front_archs(folder.require(folder.front_path, f"ofa-hw search --lut {lut}"), folder.space)
+    archs = ParetoFront.read(folder.require(folder.front_path, f"ofa-hw search --lut {lut}"), folder.space).archs
     with show_progress() as progress:
         verification = verify_run(
             folder,

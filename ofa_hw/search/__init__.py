@@ -1,7 +1,7 @@
 """Find the networks worth having: Pareto fronts over gene matrices."""
 
 from ofa_hw.search.find import search_front
-from ofa_hw.search.front import ParetoFront, read_front_archs
+from ofa_hw.search.front import ParetoFront
 from ofa_hw.search.layout import GeneLayout
 from ofa_hw.search.named import NamedObjectives, name_tables
 from ofa_hw.search.nsga2 import Front, Nsga2, SearchPlan, nsga2
@@ -25,6 +25,5 @@ __all__ = [
     "narrow_space",
     "nsga2",
     "prove_front",
-    "read_front_archs",
     "search_front",
 ]
