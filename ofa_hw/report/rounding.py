@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ofa_hw.search.front import FrontColumn
+
 
 def percent(fraction: float) -> str:
     """Return 0.8812 as "88.1 %"."""
@@ -38,3 +40,17 @@ def seconds(value: float) -> str:
     """Return a duration as "42 s" or "7 min 12 s"."""
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def figure_cell(figure: FrontColumn, value: float) -> str:
+    """Return the value of a front's figure without its unit: top-1 in per cent, counts in full."""
+    if figure.name == "top1":
+        return percent(value)
+    if figure.unit == "ms":
+        return milliseconds(value)
+    return f"{value:,.0f}" if figure.source == "counted" else f"{value:.4g}"
+
+
+def with_unit(figure: FrontColumn, value: float) -> str:
+    """Return the value of a front's figure with its unit, in a sentence."""
+    return f"{figure_cell(figure, value)} {figure.unit}".rstrip()

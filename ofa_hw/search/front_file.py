@@ -18,6 +18,7 @@ from ofa_hw.search.front import FrontColumn, FrontLimit, FrontTable, ParetoFront
 from ofa_hw.space import ArchConfig, SearchSpace
 
 SCHEMA_VERSION = 2
+_ADVICE = "make it again with `ofa-hw search`"
 
 
 def write_front(path: Path, front: ParetoFront) -> None:
@@ -44,7 +45,7 @@ def read_front(path: Path, space: SearchSpace) -> ParetoFront:
         head, rows = _read_parts(path)
         if not rows:
             raise InvalidInputError("it holds no network")
-        archs = tuple(_arch(row, number, space) for number, row in enumerate(rows, start=1))
+        archs = tuple(_arch(row, number, space, path) for number, row in enumerate(rows, start=1))
         version = int(head.get("schema_version", 1))
         if version > SCHEMA_VERSION:
             raise InvalidInputError(f"it has schema version {version}, and this ofa-hw reads up to {SCHEMA_VERSION}")
@@ -52,15 +53,15 @@ def read_front(path: Path, space: SearchSpace) -> ParetoFront:
         return ParetoFront(
             space=space,
             archs=archs,
-            objectives=tuple(_column(told, rows) for told in facts["objectives"]),
-            others=tuple(_column(told, rows) for told in facts["others"]),
+            objectives=tuple(_column(told, rows, path) for told in facts["objectives"]),
+            others=tuple(_column(told, rows, path) for told in facts["others"]),
             limits=tuple(FrontLimit(**told) for told in facts["limits"]),
             tables=tuple(FrontTable(**told) for told in facts["tables"]),
             num_evaluations=int(facts["num_evaluations"]),
         )
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         reason = error if isinstance(error, InvalidInputError) else f"must be the file of a front ({error!r})"
-        raise RunError(f"{path}: {reason}; make it again with `ofa-hw search`") from error
+        raise RunError(f"{path}: {reason}; {_ADVICE}") from error
 
 
 def _read_parts(path: Path) -> tuple[dict[str, str], list[dict[str, str]]]:
@@ -72,12 +73,12 @@ def _read_parts(path: Path) -> tuple[dict[str, str], list[dict[str, str]]]:
     return head, list(reader)
 
 
-def _arch(row: Mapping[str, str], number: int, space: SearchSpace) -> ArchConfig:
+def _arch(row: Mapping[str, str], number: int, space: SearchSpace, path: Path) -> ArchConfig:
     try:
         arch = ArchConfig.from_json(row["arch"] or "")
         space.validate(arch)
     except InvalidInputError as error:
-        raise InvalidInputError(f"row {number}: {error}") from error
+        raise RunError(f"{path}, row {number}: {error}; {_ADVICE}") from error
     return arch
 
 
@@ -136,17 +137,17 @@ def _limit_of_old(words: str) -> dict[str, Any]:
     return {"name": name, "bound": float(told[1].replace(",", "")) if told else 0.0, "confidence": confidence}
 
 
-def _column(told: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> FrontColumn:
+def _column(told: Mapping[str, str], rows: Sequence[Mapping[str, str]], path: Path) -> FrontColumn:
     """Return the column that `told` describes, with the ends of its intervals where `rows` have them."""
     column = FrontColumn(**{"values": (), "low": (), "high": (), **told})  # type: ignore[arg-type]
     header, low, high = column.headers
     if low not in rows[0]:
-        return dataclasses.replace(column, values=_numbers(rows, header), low=None, high=None)
-    values, lows, highs = (_numbers(rows, name) for name in (header, low, high))
+        return dataclasses.replace(column, values=_numbers(rows, header, path), low=None, high=None)
+    values, lows, highs = (_numbers(rows, name, path) for name in (header, low, high))
     return dataclasses.replace(column, values=values, low=lows, high=highs)
 
 
-def _numbers(rows: Sequence[Mapping[str, str]], header: str) -> tuple[float, ...]:
+def _numbers(rows: Sequence[Mapping[str, str]], header: str, path: Path) -> tuple[float, ...]:
     if header not in rows[0]:
         raise InvalidInputError(f"it must have a column {header}; it has {', '.join(map(str, rows[0]))}")
     numbers = []
@@ -156,5 +157,5 @@ def _numbers(rows: Sequence[Mapping[str, str]], header: str) -> tuple[float, ...
         except (TypeError, ValueError):
             numbers.append(math.nan)
         if not math.isfinite(numbers[-1]):
-            raise InvalidInputError(f"row {number}: {header} must be a finite number; came {row[header]!r}")
+            raise RunError(f"{path}, row {number}: {header} must be a finite number; came {row[header]!r}; {_ADVICE}")
     return tuple(numbers)
