@@ -135,6 +135,7 @@ def command(
     Examples:
       ofa-hw search --lut lut/host.csv --max-latency 2ms
       ofa-hw search --lut lut/pixel.csv --lut lut/note10.csv --max-latency pixel=30ms --max-params 5M
+      ofa-hw search --objective macs --objective params --limit peak_memory=256KiB
     """
     from ofa_hw.run import RunFolder
 

@@ -192,8 +192,11 @@ def _verified_figure(
 
 
 def _limits_on(device: str, front: ParetoFront, latency: str) -> dict[str, float]:
-    """Return the limits that hold on `device`, by the names of figures; that of its own latency is of `latency`."""
-    devices = {table.name: table.device for table in front.tables}
+    """Return the limits that hold on `device`, by the names of figures; that of its own latency is of `latency`.
+
+    Files of before schema 2 may not tell of which device a latency is: then it is another's.
+    """
+    devices = {latency: None, **{table.name: table.device for table in front.tables}}
     return {
         latency if limit.name in devices else limit.name: limit.bound
         for limit in front.limits

@@ -75,6 +75,10 @@ def _cards_of(results: RunResults) -> dict[str, NetworkCard]:
             "latency, measured, ms": f"{milliseconds(net['measured_latency_ms'])} ({fast}–{slow})",
         }
         _add(cards, results, net, "", facts)
+        if "exported_format" in net:
+            card = cards[str(net["arch_id"])]
+            export = card.export_command.replace("--format tflite", f"--format {net['exported_format']}")
+            cards[str(net["arch_id"])] = dataclasses.replace(card, export_command=export)
     return cards
 
 
@@ -87,7 +91,8 @@ def _with_interval(column: FrontColumn, index: int) -> str:
     told = figure_cell(column, column.values[index])
     if column.low is None or column.high is None:
         return told
-    return f"{told} ({figure_cell(column, column.low[index])}–{figure_cell(column, column.high[index])})"
+    low, high = (figure_cell(column, ends[index]).removesuffix(" %") for ends in (column.low, column.high))
+    return f"{told} ({low}–{high})"
 
 
 def _add(

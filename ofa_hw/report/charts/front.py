@@ -197,9 +197,11 @@ class _FrontChart:
                 alt.Tooltip(f"{field_of(figure)}:Q", title="limit of the search", format=_tooltip_format(figure))
             ]
             layers.append(base.mark_rule(strokeDash=[5, 4], strokeWidth=1.5).encode(self.series, tooltip=tooltip))
-            label = base.mark_text(align="right", dx=-5, dy=-6, fontSize=11, color=color("muted"))
-            at_end = alt.Y(value=16) if channel == "x" else alt.X(value="width")
-            layers.append(label.encode(at_end, text=alt.value("limit")))
+            # Beyond the line of what must be large there are no networks of the front to write over.
+            dy = 12 if channel == "y" and figure.direction == "max" else -6
+            label = base.mark_text(align="right", dx=-5, dy=dy, fontSize=11, color=color("muted"))
+            beside = alt.Y(value=16) if channel == "x" else alt.X(value=34)
+            layers.append(label.encode(beside, text=alt.value("limit")))
         return layers
 
 

@@ -91,17 +91,20 @@ def _note(fronts: Sequence[DeviceFront], along: FrontColumn, upright: FrontColum
         )
     if has_top1 and any(len(front.verified) for front in fronts):
         told.append("Bars are 95 % intervals of top-1 on the test images.")
-    limits = dict.fromkeys(
-        f"{_noun(figure)} at {'most' if figure.direction == 'min' else 'least'} "
-        f"{with_unit(figure, front.limits[figure.name])}"
-        for front in fronts
-        for figure in (along, upright)
-        if figure.name in front.limits
-    )
+    limits = [limit for figure in (along, upright) for limit in _limits_in_words(fronts, figure)]
     if limits:
         lines = "A dashed line is the limit" if len(limits) == 1 else "Dashed lines are the limits"
         told.append(f"{lines} of the search: {' and '.join(limits)}.")
     return " ".join(told)
+
+
+def _limits_in_words(fronts: Sequence[DeviceFront], figure: FrontColumn) -> list[str]:
+    """Return the limits of `figure`: one where all devices have the same, else that of each device."""
+    bounds = {front.name: front.limits[figure.name] for front in fronts if figure.name in front.limits}
+    words = f"{_noun(figure)} at {'most' if figure.direction == 'min' else 'least'}"
+    if len(bounds) == len(fronts) and len(set(bounds.values())) == 1:
+        return [f"{words} {with_unit(figure, next(iter(bounds.values())))}"]
+    return [f"{words} {with_unit(figure, bound)} on {name}" for name, bound in bounds.items()]
 
 
 def _description(front: DeviceFront, along: FrontColumn, upright: FrontColumn, *, has_name: bool) -> str:
@@ -118,13 +121,16 @@ def _description(front: DeviceFront, along: FrontColumn, upright: FrontColumn, *
 
 
 def _verified_table(fronts: Sequence[DeviceFront]) -> Table:
+    # Runs that were verified by earlier versions do not tell what their files reached.
+    has_files = all("exported_test_top1" in front.verified for front in fronts if len(front.verified))
     titles = (
-        "network", "top-1 predicted", "validation images", "test images", "test, fine-tuned", "gain, points",
+        "network", "top-1 predicted", "validation images", "test images", "test, fine-tuned",
+        *(["test, file"] if has_files else []), "gain, points",
         "latency predicted, ms", "latency measured, ms", "measured − predicted", "architecture",
     )  # fmt: skip
     rows = [
         Row(
-            cells=_with_device(fronts, front, _verified_cells(net)),
+            cells=_with_device(fronts, front, _verified_cells(net, has_files=has_files)),
             network=net["network"],
             place=_place(front, net),
         )
@@ -134,13 +140,14 @@ def _verified_table(fronts: Sequence[DeviceFront]) -> Table:
     return Table(name="verified", title="The verified networks", columns=_columns(fronts, titles), rows=tuple(rows))
 
 
-def _verified_cells(net: Mapping[Any, Any]) -> tuple[str, ...]:
+def _verified_cells(net: Mapping[Any, Any], *, has_files: bool) -> tuple[str, ...]:
     return (
         str(net["number"]),
         percent(net["predicted_top1"]),
         percent(net["val_top1"]),
         percent(net["test_top1_before"]),
         percent(net["test_top1"]),
+        *([f"{percent(net['exported_test_top1'])}, {net['exported_format']}"] if has_files else []),
         points(net["test_top1"] - net["test_top1_before"]),
         milliseconds(net["predicted_latency_ms"]),
         milliseconds(net["measured_latency_ms"]),
