@@ -90,10 +90,16 @@ def _facts_of_old(head: Mapping[str, str], headers: Sequence[str]) -> dict[str, 
     """Return the facts of a file of schema 1, whose head is for people.
 
     It says `objectives: max top1, min latency`, `limits: latency at most 2 ms; ...`, `latency: FILE (device NAME)`; the
-    first files say nothing and are of top-1 and latency. The others are latencies, MACs and parameters.
+    first files say nothing and are of top-1 and latency. The others are latencies, MACs and parameters. In files of
+    many devices the head names the latency that is the column `latency` by its device.
     """
-    told = [words.split() for words in head.get("objectives", "max top1, min latency").split(", ")]
-    objectives = [_column_of_old(name, direction, headers) for direction, name in told]
+
+    def plain(name: str) -> str:
+        is_renamed = name.startswith("latency_") and f"predicted_{name}_ms" not in headers
+        return "latency" if is_renamed else name
+
+    told = [words.partition(" ") for words in head.get("objectives", "max top1, min latency").split(", ")]
+    objectives = [_column_of_old(plain(name), direction, headers) for direction, _, name in told]
     latencies = [
         header.removeprefix("predicted_").removesuffix("_ms")
         for header in headers
@@ -105,7 +111,7 @@ def _facts_of_old(head: Mapping[str, str], headers: Sequence[str]) -> dict[str, 
     others = [_column_of_old(name, "min", headers) for name in names if name not in known]
     known |= {*names}
     told_limits = [_limit_of_old(words) for words in head.get("limits", "").split("; ")]
-    limits = [limit for limit in told_limits if limit["name"] in known]
+    limits = [limit | {"name": plain(limit["name"])} for limit in told_limits if plain(limit["name"]) in known]
     origins = {name: head[name].rpartition("device ") for name in known if name in head}
     return {
         "objectives": objectives,

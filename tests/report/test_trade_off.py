@@ -2,16 +2,20 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from ofa_hw.cli.main import main
 from ofa_hw.report.fronts import axes_of, comparable, device_fronts
 from ofa_hw.report.markdown import report_markdown
+from ofa_hw.report.networks import network_cards
 from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
 from ofa_hw.report.results import read_results
 from ofa_hw.report.sections.trade_off import trade_off_section
+from ofa_hw.run import RunFolder
+from tests.report.synthetic_run import _verified_row, _write_csv
 from tests.search import example
 
 TOP1, MACS, PARAMS, MEMORY = (("--objective", name) for name in ("top1", "macs", "params", "peak_memory"))
@@ -43,8 +47,6 @@ def search(folder, monkeypatch):
 
 
 def results_of(path, *, luts=()):
-    from ofa_hw.run import RunFolder
-
     return read_results(RunFolder.open(path), lut=luts[0] if luts else None, other_luts=luts[1:])
 
 
@@ -108,6 +110,36 @@ def test_limits_of_devices_are_told_for_each(search, folder):
     assert [phone.limits["latency"], board.limits["latency"]] == [0.5, 0.9]
     assert board.front["latency"].is_monotonic_increasing
     assert board.front["top1"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("words", [(*MACS, *PARAMS, "--limit", "top1=85%"), (*TOP1, *MEMORY)])
+def test_verified_networks_stand_at_what_was_counted_and_measured(search, words):
+    path = search(*words)
+    rng = np.random.default_rng(0)
+    archs = results_of(path).front.archs[:2]
+    rows = [
+        _verified_row(example.SPACE, arch, rng) | {"exported_format": "tflite-int8", "exported_test_top1": 0.5}
+        for arch in archs
+    ]
+    _write_csv(path / "verified.csv", rows)
+    try:
+        results = results_of(path)
+        (front,) = device_fronts([results])
+        for row, net in zip(rows, front.verified.to_dict("records"), strict=True):
+            exact = {figure.name: net[figure.name] for figure in front.figures if figure.source == "counted"}
+            (place,) = front.front[front.front["arch_id"] == row["arch_id"]].to_dict("records")
+            assert exact == {name: place[name] for name in exact}
+            assert all(net[f"{name}_promised"] == value for name, value in exact.items())
+            assert net.get("top1", row["test_top1"]) == row["test_top1"]
+        (table, _) = trade_off_section([results]).tables
+        assert "50.0 %, tflite-int8" in table.rows[0].cells
+        card = network_cards([results])[archs[0].arch_id]
+        assert card.title == "Network 1, verified"
+        assert card.export_command.endswith("--format tflite-int8")
+        assert "verified networks" in json.dumps(picture_specification([results]))
+        assert "verified networks" in report_html([results])
+    finally:
+        (path / "verified.csv").unlink()
 
 
 def test_fronts_of_different_figures_have_a_picture_each(search, tmp_path):
