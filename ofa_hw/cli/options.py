@@ -74,7 +74,7 @@ def chosen_options(function: F) -> F:
         help="A file with the JSON of an architecture.",
     )(function)
     return click.option(
-        "--pick", type=click.IntRange(min=1), help="The network of this place on the front, the fastest is 1."
+        "--pick", type=click.IntRange(min=1), help="The network of this place in pareto.csv, the first is 1."
     )(function)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,8 @@ class FrontColumn:
     `predicted_latency_ms`.
 
     Raises:
-        InvalidInputError: the name could not stand in a file, or there are other numbers of values and of ends.
+        InvalidInputError: the name could not stand in a file, direction or source is none of those there are, or there
+            are other numbers of values and of ends.
     """
 
     name: str
@@ -40,6 +42,11 @@ class FrontColumn:
     def __post_init__(self) -> None:
         if not (self.name and f"{self.name}{self.unit}".isprintable()):
             raise InvalidInputError(f"an objective must have a name and unit of printable letters; came {self.name!r}")
+        if self.direction not in get_args(Direction) or self.source not in get_args(Source):
+            raise InvalidInputError(
+                f"{self.name} must be of a direction ({', '.join(get_args(Direction))}) and a source "
+                f"({', '.join(get_args(Source))}); came {self.direction!r}, {self.source!r}"
+            )
         arrays = [self.values, *(() if self.low is self.high is None else (self.low or (), self.high or ()))]
         if len({len(array) for array in arrays}) > 1 or not np.isfinite(arrays).all():
             raise InvalidInputError(f"{self.name} must have a finite value, and both ends or none, for every network")
@@ -77,6 +84,10 @@ class FrontLimit:
     name: str
     bound: float
     confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.bound):
+            raise InvalidInputError(f"the limit of {self.name} must be finite; came {self.bound}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -150,6 +150,9 @@ def test_the_first_files_have_no_head_and_are_of_top1_and_latency(tmp_path):
         ("macs,genes", "mac,genes", "must have a column macs"),
         ("resolution", "res", "row 1: an architecture must look like"),
         ('"source": "counted"', '"sauce": "counted"', "must be the file of a front"),
+        ('"source": "counted"', '"source": "guessed"', "a source (counted, measured, predicted, estimated); came"),
+        ("# limits: []", '# limits: [{"name": "macs", "bound": "x"}]', "must be the file of a front"),
+        ("# limits: []", '# limits: [{"name": "macs", "bound": NaN}]', "the limit of macs must be finite"),
     ],
 )
 def test_a_damaged_file_is_named_with_what_is_wrong(tmp_path, old, new, told):
