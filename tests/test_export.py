@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def test_file_that_computes_something_else_is_not_written(
     def wrong_writer(job: object) -> tuple[bytes, Runner]:
         return b"model", lambda x_BCHW: np.zeros((1, 10), np.float32)
 
-    monkeypatch.setitem(writing._WRITERS, "tflite", wrong_writer)
+    monkeypatch.setitem(writing.FORMATS, "tflite", dataclasses.replace(writing.FORMATS["tflite"], write=wrong_writer))
     with pytest.raises(ExportError, match="nothing was written"):
         export_subnet(subnet, get_space("fashion"), arch, tmp_path / "net.tflite")
     assert list(tmp_path.iterdir()) == []

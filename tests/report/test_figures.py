@@ -54,7 +54,7 @@ def test_a_run_without_files_has_no_figures(synthetic_results, tmp_path):
         path=tmp_path,
         phases=empty,
         samples=empty,
-        front=empty,
+        front=None,
         verified=empty,
         whole_nets=empty,
         predictor={},

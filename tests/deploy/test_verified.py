@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
 from ofa_hw.blocks import unique_block_specs
-from ofa_hw.deploy import export_chosen
-from ofa_hw.errors import RunError
-from ofa_hw.lut import LatencyTable
-from ofa_hw.nn import Supernet
-from ofa_hw.profiling import measure
-from ofa_hw.run import RunFolder
-from ofa_hw.space import get_space
-from ofa_hw.training import FinetuneConfig, create_run, progressive_shrinking
-from ofa_hw.training.checkpoint import save_weights
-from ofa_hw.verify import (
+from ofa_hw.deploy import (
     Prediction,
+    TrainedRun,
     Verification,
+    export_chosen,
     finetune_chosen,
-    load_chosen,
     pick_along,
     verify_run,
 )
+from ofa_hw.deploy.prepared import Preparation, PreparedNet
+from ofa_hw.errors import RunError
+from ofa_hw.lut import LatencyTable
+from ofa_hw.nn import Supernet
+from ofa_hw.plugins import get_profiler
+from ofa_hw.profiling import Device, measure, plan_for
+from ofa_hw.run import RunFolder
+from ofa_hw.space import ArchConfig, get_space
+from ofa_hw.training import FinetuneConfig, create_run, progressive_shrinking
+from ofa_hw.training.checkpoint import save_weights
 from tests.profiling.fake import FakeProfiler
 
 pytest.importorskip("ai_edge_litert")
@@ -76,6 +79,16 @@ def test_every_promise_stands_beside_its_measurement(
         assert float(row["measured_latency_ms"]) == pytest.approx(prediction.latency_ms, rel=1e-3)
         assert (run.path / row["exported"]).exists()
         assert float(row["exported_test_top1_agreement"]) == 1.0
+        assert row["exported_test_top1"] == row["test_top1"]
+
+
+def test_what_the_runtime_has_no_file_for_is_timed_by_its_profiler_and_said_in_the_card(
+    run: RunFolder, verification: Verification
+) -> None:
+    net = verification.nets[0]
+    assert (net.exported_format, net.is_file_timed) == ("pt2", False)
+    card = (run.path / f"{net.exported}.md").read_text()
+    assert "It is the network as the profiler of fake builds it that was timed, and not this file." in card
 
 
 def test_finetuning_helps_a_network_that_was_never_trained(verification: Verification) -> None:
@@ -90,7 +103,7 @@ def test_whole_networks_are_the_front_and_random_ones(run: RunFolder, verificati
 
 def test_chosen_network_is_finetuned_kept_and_exported(run: RunFolder) -> None:
     arch = run.space.sample(1, np.random.default_rng(7))[0]
-    _, is_tuned = load_chosen(run, arch)
+    _, is_tuned = TrainedRun(run).best(arch)
     assert not is_tuned
     tuned = finetune_chosen(run, arch, FinetuneConfig(num_images=640))
     assert tuned.test_top1 > tuned.test_top1_before + 0.1
@@ -115,3 +128,70 @@ def test_picks_run_from_the_fastest_to_the_slowest() -> None:
     predictions = [Prediction(arch=arch, top1=0.5, latency_ms=ms) for ms in (5.0, 1.0, 3.0, 2.0, 4.0)]
     assert [prediction.latency_ms for prediction in pick_along(predictions, 3)] == [1.0, 3.0, 5.0]
     assert len(pick_along(predictions, 9)) == 5
+
+
+@pytest.mark.parametrize(
+    ("runtime", "package", "dtype", "format_name", "suffix"),
+    [
+        ("tflite", "ai_edge_litert", "float32", "tflite", ".tflite"),
+        ("tflite", "ai_edge_litert", "int8", "tflite-int8", ".int8.tflite"),
+        ("onnxruntime", "onnxruntime", "float32", "onnx", ".onnx"),
+        ("torch", "torch", "float32", "pt2", ".pt2"),
+    ],
+)
+def test_each_network_is_written_checked_and_timed_as_the_table_says(
+    run: RunFolder, table: LatencyTable, runtime: str, package: str, dtype: str, format_name: str, suffix: str
+) -> None:
+    pytest.importorskip(package)
+    arch = run.space.sample(1, np.random.default_rng(5))[0]
+    device = Device(name="host", runtime=runtime, dtype=dtype)
+    conditions = dataclasses.replace(table.conditions, device="host", runtime=runtime, dtype=dtype)
+    rows = tuple(dataclasses.replace(row, conditions=conditions) for row in table.measurements)
+    verified = verify_run(
+        run,
+        [Prediction(arch=arch, top1=0.5, latency_ms=1.0)],
+        dataclasses.replace(table, measurements=rows),
+        get_profiler(runtime, device),
+        num_random=1,
+        tuning=FinetuneConfig(num_images=640),
+        plan=plan_for(device, max_seconds=2, num_processes=1),
+    )
+    (net,) = verified.nets
+    assert net.exported == f"exported/{arch.arch_id}{suffix}"
+    assert net.exported_format == format_name
+    assert net.is_file_timed == (runtime != "torch")
+    assert net.exported_test_top1 == pytest.approx(net.test_top1, abs=0.02)
+    assert 0 < net.measured_latency_ms < 1000
+    card = (run.path / f"{net.exported}.md").read_text()
+    assert f"in {runtime} " in card
+    assert f", {dtype}, 1 thread" in card
+    assert ("This file is what was timed." in card) == net.is_file_timed
+
+
+def test_an_interrupted_verification_goes_on_with_the_networks_that_are_ready(
+    run: RunFolder, table: LatencyTable, predictions: list[Prediction], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[str] = []
+    original = Preparation._prepare_one
+
+    def prepare_one(self: Preparation, arch: ArchConfig) -> PreparedNet:
+        if len(prepared) == stop_after:
+            raise KeyboardInterrupt
+        prepared.append(arch.arch_id)
+        return original(self, arch)
+
+    def verify() -> Verification:
+        tuning = FinetuneConfig(num_images=320)
+        return verify_run(run, predictions, table, FakeProfiler(noise=0.0), num_random=1, tuning=tuning, num_workers=1)
+
+    monkeypatch.setattr(Preparation, "_prepare_one", prepare_one)
+    stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        verify()
+    assert (run.path / "verify.jsonl").exists()
+    stop_after = -1
+    resumed = verify()
+    assert prepared == [prediction.arch.arch_id for prediction in predictions]
+    assert not (run.path / "verify.jsonl").exists()
+    assert verify().nets == resumed.nets
+    assert len(prepared) == 4
