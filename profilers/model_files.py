@@ -6,27 +6,45 @@ import base64
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
+from ofa_hw.errors import DeviceError, MissingDependencyError
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
 from ofa_hw.profiling.protocol import Times
 from profilers.ssh import SshTransport
-from profilers.transport import LocalTransport, Transport, Worker
+from profilers.transport import WORKER, LocalTransport, Transport, Worker
 
 _LEAST_CAPACITY_BYTES = 200e6
 
-TRANSPORTS: dict[str, Callable[[Device], Transport]] = {"local": LocalTransport, "ssh": SshTransport}
+
+class TransportType(Protocol):
+    """A class of `Transport`."""
+
+    @property
+    def option_types(self) -> tuple[type, ...]:
+        """The dataclasses that declare its own options of a device."""
+        ...
+
+    def __call__(self, device: Device, *, worker: Path, env: Mapping[str, str]) -> Transport:
+        """Return the way to `device`, where the script `worker` runs with `env`."""
+        ...
+
+
+TRANSPORTS: Mapping[str, TransportType] = {"local": LocalTransport, "ssh": SshTransport}
 
 
 class ModelFileProfiler(ABC):
     """A runtime that opens model files, on this machine or on a board with Python.
 
     `distribution` is the package that brings the runtime, `extra` the extra of ofa-hw that installs it here.
+    `option_types` are the dataclasses that declare the runtime's own options of a device; an instance has its
+    transport's beside them. `transports` are the ways to a device by name. `worker` is the script that opens the
+    models, beside which a board needs nothing of ofa-hw, and `env` its environment.
     """
 
     runtime: str
@@ -37,16 +55,23 @@ class ModelFileProfiler(ABC):
     is_nhwc: bool
     worker_runtime: str
     model_suffixes: tuple[str, ...] = ()
+    option_types: tuple[type, ...] = ()
+    transports: Mapping[str, TransportType] = TRANSPORTS
+    worker: Path = WORKER
+    env: Mapping[str, str] = {}
 
     def __init__(self, device: Device | None = None) -> None:
-        """Time on `device`; None stands for this machine with one thread."""
+        """Time on `device`; None stands for this machine with one thread.
+
+        Raises:
+            InvalidInputError: the device has a transport or an option that is not known here.
+        """
         self.device = device or Device(name="host", runtime=self.runtime)
-        if self.device.transport not in TRANSPORTS:
-            raise InvalidInputError(
-                f"device {self.device.name!r}: {self.runtime} is reached by {' or '.join(TRANSPORTS)}; "
-                f"came transport {self.device.transport!r}"
-            )
-        self.transport = TRANSPORTS[self.device.transport](self.device)
+        self.device.require_transport(self.transports)
+        transport = self.transports[self.device.transport]
+        self.option_types = (*self.option_types, *transport.option_types)
+        self.device.check_options(*self.option_types)
+        self.transport = transport(self.device, worker=self.worker, env=self.env)
 
     @abstractmethod
     def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:

@@ -104,7 +104,10 @@ def make_builtin_profiler(device: Device | None = None) -> Profiler:
 
 
 def _on_phone(local: TfliteProfiler, device: Device | None) -> AdbTfliteProfiler | None:
-    if device is None or device.transport != "adb":
+    if device is None:
+        return None
+    device.require_transport((*local.transports, *AdbTfliteProfiler.transports))
+    if device.transport not in AdbTfliteProfiler.transports:
         return None
     return AdbTfliteProfiler(
         device,

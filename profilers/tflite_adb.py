@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import struct
@@ -44,8 +45,19 @@ done <order
 """
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdbOptions:
+    """What a phone may say: its `serial`, where several are attached, and the path of a `benchmark_model` for it."""
+
+    serial: str = ""
+    benchmark_model: str = ""
+
+
 class AdbTfliteProfiler:
     """TFLite models in `benchmark_model` on a phone; the same files are checked against torch on this machine."""
+
+    option_types: tuple[type, ...] = (AdbOptions,)
+    transports: tuple[str, ...] = ("adb",)
 
     model_suffixes: tuple[str, ...] = (".tflite",)
     method = "benchmark_model, a process for each sample: the median of its runs where it tells one, else their mean"
@@ -68,7 +80,9 @@ class AdbTfliteProfiler:
         self._use_delegate = use_delegate
         self._write = write
         self._open_locally = open_locally
-        self._phone = Phone(device.name, device.serial)
+        device.check_options(*self.option_types)
+        self._options = device.read(AdbOptions)
+        self._phone = Phone(device.name, self._options.serial)
 
     def check(self) -> None:
         """Return where the phone answers and the benchmark_model is for its processor."""
@@ -180,11 +194,11 @@ class AdbTfliteProfiler:
         return mask_of(tuple(range(int(count) if count.isdigit() else 1)))
 
     def _benchmark(self) -> Path:
-        path = Path(self.device.benchmark_model)
-        if not self.device.benchmark_model or not path.is_file():
+        path = Path(self._options.benchmark_model)
+        if not self._options.benchmark_model or not path.is_file():
             raise DeviceError(
                 f"{self.device.name}: benchmark_model must be the path of TFLite's benchmark_model for the phone's "
-                f"ABI; came {self.device.benchmark_model!r}: set it in ofa-hw.toml"
+                f"ABI; came {self._options.benchmark_model!r}: set it in ofa-hw.toml"
             )
         return path
 
@@ -197,7 +211,7 @@ class AdbTfliteProfiler:
         (machine,) = struct.unpack_from("<H", header, 18)
         if machine != _MACHINES[abi]:
             raise DeviceError(
-                f"{self.device.name}: {self.device.benchmark_model} must be built for {abi}, machine "
+                f"{self.device.name}: {self._options.benchmark_model} must be built for {abi}, machine "
                 f"{_MACHINES[abi]} in its ELF header; it is for machine {machine}"
             )
 

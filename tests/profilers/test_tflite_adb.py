@@ -112,8 +112,7 @@ def device(phone, benchmark_model):
         name="pixel",
         runtime="tflite",
         transport="adb",
-        serial=phone.serial,
-        benchmark_model=str(benchmark_model),
+        options={"serial": phone.serial, "benchmark_model": str(benchmark_model)},
         cpu_mask="0x2",
     )
 
@@ -197,7 +196,9 @@ def test_benchmark_model_of_another_processor_is_refused(device, phone, tmp_path
     wrong = tmp_path / "benchmark_model"
     wrong.write_bytes(header)
     (phone.tools / "ro.product.cpu.abi").write_text("arm64-v8a\n")
-    broken = Device(name="pixel", runtime="tflite", transport="adb", serial=phone.serial, benchmark_model=str(wrong))
+    broken = Device(
+        name="pixel", runtime="tflite", transport="adb", options={"serial": phone.serial, "benchmark_model": str(wrong)}
+    )
     with pytest.raises(DeviceError, match=r"must be built for arm64-v8a, machine 183 .*; it is for machine 40"):
         make_profiler(broken).check()
     (phone.tools / "ro.product.cpu.abi").unlink()
@@ -226,7 +227,9 @@ def test_serial_of_no_phone_lists_those_there_are(phone, benchmark_model):
 
 @needs_phone
 def test_missing_benchmark_model_is_told(phone):
-    device = Device(name="pixel", runtime="tflite", transport="adb", serial=phone.serial, benchmark_model="/no/such")
+    device = Device(
+        name="pixel", runtime="tflite", transport="adb", options={"serial": phone.serial, "benchmark_model": "/no/such"}
+    )
     with pytest.raises(DeviceError, match="must be the path of TFLite's benchmark_model"):
         make_profiler(device).check()
 
