@@ -187,7 +187,10 @@ class WorkerSession:
         """Return the times of the models in `order`."""
         answer = self._worker.ask({"op": "time", "order": list(order), "repeats": list(repeats)})
         return Times(
-            ms=tuple(answer["ms"]), is_disturbed=tuple(answer["disturbed"]), others_load=float(answer["others_load"])
+            ms=tuple(answer["ms"]),
+            is_disturbed=tuple(answer["disturbed"]),
+            others_load=float(answer["others_load"]),
+            num_cores=answer["num_cores"],
         )
 
     def close(self) -> None:

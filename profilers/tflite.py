@@ -12,6 +12,7 @@ from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload, random_input
+from ofa_hw.profiling.outputs import torch_on_one_thread
 from ofa_hw.profiling.protocol import Profiler
 from profilers.model_files import ModelFileProfiler
 from profilers.tflite_adb import AdbTfliteProfiler
@@ -40,7 +41,8 @@ class TfliteProfiler(ModelFileProfiler):
 
             # Latency does not depend on the ranges; that the outputs are right does.
             blocks = workload.folded()
-            ranges = value_ranges(blocks, random_input(blocks[0].spec))
+            with torch_on_one_thread():
+                ranges = value_ranges(blocks, random_input(blocks[0].spec))
             return write_tflite_int8(blocks, ranges, batch_size=plan.batch_size)
         raise InvalidInputError(f"dtype must be float32 or int8 for {self.runtime}; came {plan.dtype!r}")
 

@@ -454,6 +454,7 @@ class Server:
             "ms": times,
             "disturbed": disturbed,
             "others_load": max(others / elapsed, 0.0) if elapsed else 0.0,
+            "num_cores": os.cpu_count() or 1,
         }
 
     def do_describe(self, request: dict[str, Any]) -> dict[str, Any]:
