@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ofa_hw.errors import DeviceError, MissingDependencyError
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
 from ofa_hw.profiling.protocol import Times
+from profilers import worker_process
 from profilers.ssh import SshTransport
 from profilers.transport import WORKER, LocalTransport, Transport, Worker
 
@@ -126,7 +128,7 @@ class ModelFileProfiler(ABC):
             "options": self.options(workloads, plan),
         }
         names = [workload.name for workload in workloads]
-        return WorkerSession(worker, request, names=names, is_nhwc=self.is_nhwc, clean=clean)
+        return WorkerSession(worker, request, names=names, is_nhwc=self.is_nhwc, clean=clean, seconds=plan.max_seconds)
 
     def _version(self) -> str:
         version: str | None = self._machine["versions"][self.distribution]
@@ -159,15 +161,19 @@ class WorkerSession:
         names: Sequence[str],
         is_nhwc: bool,
         clean: Callable[[], None],
+        seconds: float,
     ) -> None:
         """Let `worker` open the models of `request`; `clean` is called when all is over, also when this fails.
+
+        Each answer may take `seconds`, or `ANSWER_SECONDS` where these are more.
 
         Raises:
             DeviceError: naming the workload that cannot be built.
         """
         self._worker, self._is_nhwc, self._clean = worker, is_nhwc, clean
+        self._seconds = max(seconds, worker_process.ANSWER_SECONDS)
         try:
-            answer = worker.ask({"op": "open", **request})
+            answer = self._ask({"op": "open", **request})
             if not answer["ok"]:
                 raise DeviceError(f"{worker.name} cannot build {names[answer['index']]}: {answer['error']}")
         except BaseException:
@@ -179,13 +185,18 @@ class WorkerSession:
         """Return the output of the model with this index, BCHW or logits."""
         x = np.ascontiguousarray(x_BCHW.transpose(0, 2, 3, 1) if self._is_nhwc else x_BCHW)
         text = base64.b64encode(x.tobytes()).decode()
-        answer = self._worker.ask({"op": "run", "index": index, "input": text, "shape": list(x.shape)})
-        y = np.frombuffer(base64.b64decode(answer["output"]), np.float32).reshape(answer["shape"])
+        answer = self._ask({"op": "run", "index": index, "input": text, "shape": list(x.shape)})
+        y = np.frombuffer(base64.b64decode(answer["output"]), np.float32)
+        if y.size != math.prod(answer["shape"]):
+            raise DeviceError(
+                f"{self._worker.name}: an output of shape {answer['shape']} must have as many values; came {y.size}"
+            )
+        y = y.reshape(answer["shape"])
         return y.transpose(0, 3, 1, 2) if self._is_nhwc and y.ndim == 4 else y
 
     def time(self, order: Sequence[int], repeats: Sequence[int]) -> Times:
         """Return the times of the models in `order`."""
-        answer = self._worker.ask({"op": "time", "order": list(order), "repeats": list(repeats)})
+        answer = self._ask({"op": "time", "order": list(order), "repeats": list(repeats)})
         return Times(
             ms=tuple(answer["ms"]),
             is_disturbed=tuple(answer["disturbed"]),
@@ -194,6 +205,11 @@ class WorkerSession:
         )
 
     def close(self) -> None:
-        """End the worker."""
-        self._worker.close()
-        self._clean()
+        """End the worker, and remove its files whatever happens meanwhile."""
+        try:
+            self._worker.close()
+        finally:
+            self._clean()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._worker.ask(request, seconds=self._seconds)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from ofa_hw.profiling.device import Device
 from profilers.worker import Server
-from profilers.worker_process import WorkerProcess
+from profilers.worker_process import ANSWER_SECONDS, WorkerProcess
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -33,8 +33,8 @@ class Worker(Protocol):
 
     name: str
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to `request`; DeviceError where it is a no that names no model."""
+    def ask(self, request: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Return the answer to `request`; DeviceError where it takes longer, or is a no that names no model."""
         ...
 
     def close(self) -> None:
@@ -127,8 +127,8 @@ class InProcessWorker:
         self.name = "this process"
         self._server = Server(makers)
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to `request`."""
+    def ask(self, request: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Return the answer to `request`, however long it takes."""
         return self._server.answer({**request, "cores": []})
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ def time_rounds(
     last = begun
     estimates, overhead_seconds = _warm_up(session, record.num_workloads + 1, clock)
     repeats = np.clip(np.ceil(_MIN_SAMPLE_MS / estimates), 1, _MAX_REPEATS).astype(int)
-    repeats[-1] = max(math.ceil(_SENTINEL_SAMPLE_MS / estimates[-1]), 1)
+    repeats[-1] = np.clip(math.ceil(_SENTINEL_SAMPLE_MS / estimates[-1]), 1, _MAX_REPEATS)
     entry_seconds = overhead_seconds + estimates * (repeats + 1) / 1e3
     pace = 1.0
     while active := workloads_to_time(record, plan):

@@ -221,6 +221,38 @@ def test_a_worker_of_a_third_party_runs_on_a_board_without_ofa_hw(board, bare_py
         PlainOnnxRuntimeProfiler(device.changed(provider="CUDAExecutionProvider"))
 
 
+def test_a_model_that_never_ends_does_not_go_on_on_the_board(board, tmp_path):
+    mark = f"endless-{board.port}"
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import sys, time\n"
+        "from profilers.worker import serve\n"
+        "class Endless:\n"
+        "    mark = ''\n"
+        "    def invoke(self):\n"
+        "        time.sleep(600)\n"
+        "serve({'endless': lambda path, request: Endless()})\n"
+    )
+    transport = SshTransport(board.device(), worker=script, env={"OFA_HW_TEST": mark})
+    worker, paths, clean = transport.start([b"model"], suffix=".bin", num_threads=1)
+    request = {"op": "open", "runtime": "endless", "models": paths, "shapes": [None], "cores": [], "num_threads": 1}
+    worker.ask({**request, "options": {}})
+    there = [process for process in psutil.process_iter() if _environment(process).get("OFA_HW_TEST") == mark]
+    assert there
+    with pytest.raises(DeviceError, match=r"board: the worker must answer 'time' within 0\.5 s, and was ended"):
+        worker.ask({"op": "time", "order": [0], "repeats": [1]}, seconds=0.5)
+    worker.close()
+    clean()
+    assert psutil.wait_procs(there, timeout=20)[1] == []
+
+
+def _environment(process):
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
+
+
 def test_a_built_in_worker_runs_on_a_board_without_ofa_hw(board, bare_python):
     TfliteProfiler(board.device(python=bare_python)).open([], MeasurementPlan()).close()
 
