@@ -139,6 +139,17 @@ def test_state_is_what_the_phone_tells(device):
 
 
 @needs_phone
+def test_the_phone_tells_its_own_cores_and_how_busy_others_keep_them(device):
+    session = make_profiler(device).open([Workload.of_block(heavy_block())], MeasurementPlan())
+    try:
+        times = session.time([0, 0], [1, 1])
+    finally:
+        session.close()
+    assert times.num_cores == os.cpu_count()
+    assert 0 <= times.others_load <= times.num_cores + 0.5
+
+
+@needs_phone
 def test_nothing_is_left_on_the_phone(device, phone):
     session = make_profiler(device).open([Workload.of_block(heavy_block())], MeasurementPlan())
     assert any(name.startswith("ofa-hw-") for name in phone.files())
