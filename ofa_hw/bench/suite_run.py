@@ -101,7 +101,7 @@ def _parts(suite: Suite, device: Device) -> list[_Part]:
     for workload in suite.workloads:
         runtime = _runtime_of(workload, own)
         if runtime not in profilers:
-            profilers[runtime] = get_profiler(runtime, dataclasses.replace(device, runtime=runtime))
+            profilers[runtime] = get_profiler(runtime, device)
         by_runtime.setdefault(runtime, []).append(workload)
     return [
         _Part(
