@@ -21,6 +21,7 @@ from ofa_hw.space import ArchConfig, Genes, SearchSpace
 SOFT_SCORES = ("mean_true_prob", "mean_log_likelihood")
 SCORES = ("top1", *SOFT_SCORES)
 MIN_SAMPLES = 10
+_BEND = 0.001
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,11 +138,12 @@ class AccuracyPredictor:
 
         Nine in ten measured values lie within 1.645 standard deviations.
         """
-        return self.regression.predict(encode_features(self.space, genes))
+        mean, std = self.regression.predict(encode_features(self.space, genes))
+        return as_fractions(mean), std
 
     def predict_top1(self, genes: Genes) -> FloatArray:
         """Return top-1 fractions (n,) alone."""
-        return self.regression.predict_mean(encode_features(self.space, genes))
+        return as_fractions(self.regression.predict_mean(encode_features(self.space, genes)))
 
     @property
     def seen_resolutions(self) -> tuple[int, ...]:
@@ -149,8 +151,11 @@ class AccuracyPredictor:
         return tuple(self.space.resolutions[index] for index in np.unique(self.rows.genes[:, 0]))
 
     def interval(self, genes: Genes, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
-        """Return the ends (n,) and (n,) of intervals that hold the measured top-1 with probability `coverage`."""
-        return self.regression.interval(encode_features(self.space, genes), coverage)
+        """Return the ends (n,) and (n,) of intervals that hold the measured top-1 with probability `coverage`.
+
+        They are fractions, and the prediction lies between them.
+        """
+        return interval_of_fractions(*self.regression.interval(encode_features(self.space, genes), coverage))
 
     def save(self, folder: str | Path) -> None:
         """Write the predictor into `folder`; it is whole there, or the one before stays."""
@@ -168,6 +173,22 @@ class AccuracyPredictor:
         from ofa_hw.predictor.storage import load_predictor
 
         return load_predictor(Path(folder))
+
+
+def as_fractions(values: FloatArray) -> FloatArray:
+    """Return `values` (n,) bent into [0, 1] in their order, so that what a linear model puts above 1 keeps its rank.
+
+    Only what lies within `_BEND` of 0 or 1, or beyond them, is moved: there the line goes on as a hyperbola towards the
+    end. Clipping would make equals of all that lie beyond; a logit link would change every prediction in between.
+    """
+    beyond = np.maximum(np.abs(values - 0.5) - (0.5 - _BEND), 0)
+    bent: FloatArray = 1 - _BEND**2 / (_BEND + beyond) - 0.5
+    return np.where(beyond > 0, 0.5 + np.copysign(bent, values - 0.5), values)
+
+
+def interval_of_fractions(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the ends (n,) of intervals cut to [0, 1], where every top-1 lies; `as_fractions` of the middle is inside."""
+    return np.minimum(np.clip(low, 0, 1), as_fractions(low)), np.maximum(np.clip(high, 0, 1), as_fractions(high))
 
 
 def _check_fractions(top1: FloatArray, num_archs: int) -> None:

@@ -83,16 +83,14 @@ def save_predictor(predictor: AccuracyPredictor, folder: Path) -> None:
 
 def _held_out_csv(predictor: AccuracyPredictor) -> str:
     """Return what was measured of each sample beside what the models that did not see it say; top-1 as fractions."""
-    held_out = predictor.regression.held_out
+    from ofa_hw.predictor.accuracy import as_fractions, interval_of_fractions
+
+    predicted, half_width = predictor.regression.held_out.predicted, predictor.regression.held_out.half_width
+    low, high = interval_of_fractions(predicted - half_width, predicted + half_width)
+    columns = (predictor.rows.top1, as_fractions(predicted), low, high)
     lines = ["arch_id,top1_measured,top1_predicted,low,high"]
-    for arch, measured, predicted, half_width in zip(
-        predictor.space.decode(predictor.rows.genes),
-        predictor.rows.top1.tolist(),
-        held_out.predicted.tolist(),
-        held_out.half_width.tolist(),
-        strict=True,
-    ):
-        lines.append(f"{arch.arch_id},{measured!r},{predicted!r},{predicted - half_width!r},{predicted + half_width!r}")
+    for arch, row in zip(predictor.space.decode(predictor.rows.genes), np.stack(columns, axis=1).tolist(), strict=True):
+        lines.append(",".join([arch.arch_id, *map(repr, row)]))
     return "\n".join(lines) + "\n"
 
 

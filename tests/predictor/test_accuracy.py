@@ -4,10 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.predictor import AccuracyPredictor, EvaluatedArch
+from ofa_hw.predictor.accuracy import as_fractions
+from ofa_hw.predictor.encoding import encode_features
 from ofa_hw.predictor.models import MODELS
 from ofa_hw.space import get_space
 
@@ -87,6 +91,36 @@ def test_intervals_hold_what_was_not_seen():
         assert abs(((low <= top1) & (top1 <= high)).mean() - coverage) < 0.05
     mean, std = predictor.predict(SPACE.encode(archs))
     assert abs((np.abs(top1 - mean) <= 1.645 * std).mean() - 0.9) < 0.05
+
+
+def test_predictions_beyond_what_a_share_can_be_are_shares_and_keep_their_order(tmp_path):
+    genes = SPACE.sample_genes(400, np.random.default_rng(0))
+    size = genes.sum(axis=1) / genes.sum(axis=1).mean()
+    top1 = np.clip(size - 0.3, 0, 1)  # a line through these is above 1 and below 0
+    predictor = AccuracyPredictor.fit(SPACE, SPACE.decode(genes), top1, model="ridge")
+    ends = SPACE.encode([SPACE.smallest, SPACE.largest])
+    genes = np.concatenate([ends, genes])
+    raw = predictor.regression.predict_mean(encode_features(SPACE, genes))
+    assert raw.min() < 0
+    assert raw.max() > 1
+    mean, _ = predictor.predict(genes)
+    low, high = predictor.interval(genes)
+    assert ((low >= 0) & (low <= mean) & (mean <= high) & (high <= 1)).all()
+    assert (np.argsort(mean) == np.argsort(raw)).all()
+    assert len(np.unique(mean)) == len(np.unique(raw))
+    within = (raw > 0.001) & (raw < 0.999)
+    np.testing.assert_array_equal(mean[within], raw[within])
+    np.testing.assert_array_equal(predictor.predict_top1(genes), mean)
+    predictor.save(tmp_path)
+    held_out = np.loadtxt(tmp_path / "held_out.csv", delimiter=",", skiprows=1, usecols=(2, 3, 4))
+    assert held_out.min() == 0
+    assert held_out.max() == 1
+
+
+@given(st.floats(-5, 5), st.floats(1e-6, 1))
+def test_fractions_rise_with_what_they_are_made_of(value, step):
+    one, other = as_fractions(np.array([value, value + step]))
+    assert 0 < one < other < 1
 
 
 def test_a_soft_score_keeps_its_order_and_speaks_of_top1():
