@@ -14,6 +14,7 @@ from ofa_hw.predictor.encoding import FloatArray, encode_features
 from ofa_hw.predictor.regression import Regression
 from ofa_hw.predictor.ridge import fit_ridge
 from ofa_hw.predictor.samples import EvaluatedArch
+from ofa_hw.predictor.threads import on_one_thread
 from ofa_hw.predictor.validation import FitFigures, assign_folds, correlations, predict_held_out
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import ArchConfig, Genes, SearchSpace
@@ -187,7 +188,7 @@ def as_fractions(values: FloatArray) -> FloatArray:
 
 
 def interval_of_fractions(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the ends (n,) of intervals cut to [0, 1], where every top-1 lies; `as_fractions` of the middle is inside."""
+    """Return the ends (n,) of intervals cut to [0, 1], where every top-1 lies; their bent middle is between them."""
     return np.minimum(np.clip(low, 0, 1), as_fractions(low)), np.maximum(np.clip(high, 0, 1), as_fractions(high))
 
 
@@ -209,6 +210,7 @@ def _scores_of(samples: Sequence[EvaluatedArch], score: str) -> FloatArray:
     return np.array([getattr(sample, score) for sample in samples], dtype=np.float64)
 
 
+@on_one_thread
 def _best_ranking_score(
     space: SearchSpace, genes: Genes, samples: Sequence[EvaluatedArch], top1: FloatArray, *, num_folds: int, seed: int
 ) -> str:

@@ -1,4 +1,7 @@
-"""One process of several that train the tiny supernet and judge its subnets: `python -m tests.training.rank FOLDER [rollback]`."""
+"""One process of several that train the tiny supernet and judge its subnets.
+
+`python -m tests.training.rank FOLDER [rollback]`
+"""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ def test_collapse_without_a_checkpoint_to_go_back_to_ends_training(
         return float("nan")
 
     trainer.learner.finish = finish_or_collapse
-    with pytest.raises(RunError, match="no longer finite, and .*checkpoints has no checkpoint to go back to"):
+    with pytest.raises(RunError, match=r"no longer finite, and .*checkpoints has no checkpoint to go back to"):
         trainer.train()
 
 
