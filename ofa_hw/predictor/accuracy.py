@@ -14,7 +14,7 @@ from ofa_hw.predictor.encoding import FloatArray, encode_features
 from ofa_hw.predictor.regression import Regression
 from ofa_hw.predictor.ridge import fit_ridge
 from ofa_hw.predictor.samples import EvaluatedArch
-from ofa_hw.predictor.threads import on_one_thread
+from ofa_hw.predictor.threads import LEARNERS, on_one_thread
 from ofa_hw.predictor.validation import FitFigures, assign_folds, correlations, predict_held_out
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import ArchConfig, Genes, SearchSpace
@@ -210,7 +210,7 @@ def _scores_of(samples: Sequence[EvaluatedArch], score: str) -> FloatArray:
     return np.array([getattr(sample, score) for sample in samples], dtype=np.float64)
 
 
-@on_one_thread
+@on_one_thread(*LEARNERS)
 def _best_ranking_score(
     space: SearchSpace, genes: Genes, samples: Sequence[EvaluatedArch], top1: FloatArray, *, num_folds: int, seed: int
 ) -> str:

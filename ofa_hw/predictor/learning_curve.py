@@ -12,7 +12,7 @@ from ofa_hw.errors import InvalidInputError
 from ofa_hw.files import write_text
 from ofa_hw.predictor.encoding import encode_features
 from ofa_hw.predictor.models import prepare_fit
-from ofa_hw.predictor.threads import on_one_thread
+from ofa_hw.predictor.threads import LEARNERS, on_one_thread
 from ofa_hw.predictor.validation import assign_folds, correlations, root_mean_square
 from ofa_hw.progress import ProgressCallback, no_progress
 
@@ -56,7 +56,7 @@ class LearningCurve:
         write_text(Path(folder) / LEARNING_CURVE, "\n".join(["num_samples,kendall_tau,rmse_points", *rows, ""]))
 
 
-@on_one_thread
+@on_one_thread(*LEARNERS)
 def learning_curve(predictor: AccuracyPredictor, *, on_progress: ProgressCallback = no_progress) -> LearningCurve:
     """Return the curve of the predictor's model and score on its own rows, each point a mean over five folds.
 

@@ -49,7 +49,7 @@ def search_front(
     return describe_front(problem, found.genes, shown=shown, num_evaluations=found.num_evaluations)
 
 
-@on_one_thread
+@on_one_thread()
 def find_front(
     problem: SearchProblem,
     plan: SearchPlan,
