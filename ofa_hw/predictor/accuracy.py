@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from ofa_hw.predictor.threads import LEARNERS, on_one_thread
 from ofa_hw.predictor.validation import FitFigures, assign_folds, correlations, predict_held_out
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import ArchConfig, Genes, SearchSpace
+
+if TYPE_CHECKING:
+    from ofa_hw.predictor.learning_curve import LearningCurve
 
 SOFT_SCORES = ("mean_true_prob", "mean_log_likelihood")
 SCORES = ("top1", *SOFT_SCORES)
@@ -158,11 +162,15 @@ class AccuracyPredictor:
         """
         return interval_of_fractions(*self.regression.interval(encode_features(self.space, genes), coverage))
 
-    def save(self, folder: str | Path) -> None:
-        """Write the predictor into `folder`; it is whole there, or the one before stays."""
+    def save(self, folder: str | Path, *, curve: LearningCurve | None = None) -> None:
+        """Replace `folder` by one of this predictor, with its learning `curve`; all is there, or the one before stays.
+
+        Raises:
+            RunError: the folder has files that are not a predictor's.
+        """
         from ofa_hw.predictor.storage import save_predictor
 
-        save_predictor(self, Path(folder))
+        save_predictor(self, Path(folder), curve)
 
     @classmethod
     def load(cls, folder: str | Path) -> AccuracyPredictor:

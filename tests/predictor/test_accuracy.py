@@ -1,6 +1,8 @@
 """The accuracy predictor: fitted, saved, loaded, and honest about its errors."""
 
+import contextlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
+from ofa_hw import files
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.predictor import AccuracyPredictor, EvaluatedArch
+from ofa_hw.predictor import AccuracyPredictor, EvaluatedArch, LearningCurve
 from ofa_hw.predictor.accuracy import as_fractions
 from ofa_hw.predictor.encoding import encode_features
 from ofa_hw.predictor.models import MODELS
@@ -170,6 +173,54 @@ def test_too_few_rows_an_unknown_model_and_an_unknown_score_are_refused():
 def test_genes_of_another_space_are_refused(fitted):
     with pytest.raises(InvalidInputError, match="fashion"):
         fitted["ridge"].predict(np.zeros((2, 46), dtype=np.int8))
+
+
+class KilledError(BaseException):
+    """Stands for a kill, after which nothing is tidied."""
+
+
+def kill_at(monkeypatch, num_calls):
+    """Let `num_calls` calls of the system that write or rename pass, and none after them."""
+    left = iter(range(num_calls))
+
+    def watched(original):
+        def call(*arguments):
+            if next(left, None) is None:
+                raise KilledError
+            return original(*arguments)
+
+        return call
+
+    for name in ("replace", "rename", "fsync", "chmod"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_refit_that_is_killed_at_any_write_leaves_one_whole_predictor(fitted, tmp_path, monkeypatch, can_exchange):
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)
+    if not can_exchange:
+        monkeypatch.setattr(files.ctypes, "CDLL", lambda _: None)
+    models = []
+    for num_calls in range(20):
+        folder = tmp_path / str(num_calls) / "predictor"
+        fitted["mlp"].save(folder, curve=LearningCurve(points=(), floor=0.0, slope=1.0))
+        with monkeypatch.context() as patch, contextlib.suppress(KilledError):
+            kill_at(patch, num_calls)
+            fitted["ridge"].save(folder)
+        if folder.exists():
+            models.append(AccuracyPredictor.load(folder).model_name)
+            assert (folder / "learning_curve.csv").exists() is (models[-1] == "mlp")
+        else:
+            assert not can_exchange  # between two renames it is absent, and made again
+    assert models == sorted(models)  # the one before, then the new one
+    assert {models[0], models[-1]} == {"mlp", "ridge"}
+
+
+def test_folder_with_other_files_is_not_replaced(fitted, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match=r"nothing but a predictor.* it has thesis\.tex"):
+        fitted["ridge"].save(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
 
 
 # ------------------------------------------------------------------------------------------------- damaged folders
