@@ -76,7 +76,7 @@ def run_demo(
 
 
 class _Demo:
-    """The stages, each leaving its file in the run folder."""
+    """The stages; each writes last, at once, the file or folder by which it is known to be done."""
 
     def __init__(
         self, path: Path, config: DemoConfig, device: Device, profiler: Profiler, progress: ProgressCallback
@@ -109,12 +109,12 @@ class _Demo:
         predictor = AccuracyPredictor.fit_samples(
             self.run.space, samples, seed=self.config.seed, on_progress=self.progress
         )
-        predictor.save(self.run.predictor_path)
         soft = AccuracyPredictor.fit_samples(
             self.run.space, samples, score="mean_log_likelihood", seed=self.config.seed, on_progress=self.progress
         )
         title = "A predictor of the soft score mean_log_likelihood, Kendall tau on held-out subnets"
         self.note("predictor_soft_kendall_tau", title, soft.figures.kendall_tau, "tau", False)
+        predictor.save(self.run.predictor_path)
 
     def measure(self) -> None:
         """Time the blocks and the networks that calibrate them in the same rounds."""

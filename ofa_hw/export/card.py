@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 
 from ofa_hw.blocks import num_macs, num_params
@@ -78,9 +77,13 @@ def _description(
 def _accuracy(check: ExportCheck) -> list[str]:
     rows = []
     if check.top1 is not None and check.torch_top1 is not None:
-        half = 1.96 * math.sqrt(check.top1 * (1 - check.top1) / check.num_images)
+        from scipy.stats import binomtest
+
+        num_right = round(check.top1 * check.num_images)
+        ends = binomtest(num_right, check.num_images).proportion_ci(method="wilson")
+        told = f"{100 * check.top1:.1f} % (95 % interval {100 * ends.low:.1f} to {100 * ends.high:.1f} %)"
         rows = [
-            ("top-1 of the file, run in its runtime", f"{100 * check.top1:.1f} % (± {100 * half:.1f} by chance)"),
+            ("top-1 of the file, run in its runtime", told),
             ("top-1 of the network in torch, float32", f"{100 * check.torch_top1:.1f} %"),
         ]
     rows.append(("same class as torch", f"{100 * check.top1_agreement:.1f} %"))

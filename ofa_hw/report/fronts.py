@@ -84,11 +84,12 @@ def axes_of(front: DeviceFront) -> list[tuple[FrontColumn, FrontColumn]]:
     return [(figure, upright) for figure in front.figures if figure is not upright]
 
 
-def wilson_interval(fraction: float, num: int, *, z: float = 1.96) -> tuple[float, float]:
+def wilson_interval(fraction: float, num: int) -> tuple[float, float]:
     """Return the ends of the 95 % interval of a share that was found among `num` images (Wilson, 1927)."""
-    middle = (fraction + z**2 / (2 * num)) / (1 + z**2 / num)
-    half = z / (1 + z**2 / num) * math.sqrt(fraction * (1 - fraction) / num + z**2 / (4 * num**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    from scipy.stats import binomtest
+
+    ends = binomtest(round(fraction * num), num).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def with_top1_interval(verified: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ofa_hw.cost import LutLatency, Macs, Objective, Params, UncertainObjective, source_of
 from ofa_hw.errors import RunError
+from ofa_hw.predictor.threads import on_one_thread
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.search.front import FrontColumn, FrontLimit, FrontTable, ParetoFront
 from ofa_hw.search.journal import JudgeJournal
@@ -48,6 +49,7 @@ def search_front(
     return describe_front(problem, found.genes, shown=shown, num_evaluations=found.num_evaluations)
 
 
+@on_one_thread()
 def find_front(
     problem: SearchProblem,
     plan: SearchPlan,

@@ -117,7 +117,6 @@ def train_run(
     net.start_alike()
     trainer = Trainer(net, training, run, train=images.train, val=images.val, ranks=ranks)
     trainer.resume()
-    ranks.wait()
     trainer.train(progress)
 
 

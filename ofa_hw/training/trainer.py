@@ -91,12 +91,27 @@ class Trainer:
     def resume(self) -> bool:
         """Go back to the last checkpoint of the run, and cut its journal there; False where there is none.
 
+        It returns when all processes have read, so that the first does not write over what another still has to read.
+
         Raises:
-            RunError: the checkpoint is damaged, or belongs to another configuration or space.
+            RunError: the checkpoint is damaged, or belongs to another configuration or space, or not all processes
+                see the same one.
         """
+        is_there = self._load_checkpoint()
+        where = [float(is_there), self.position.phase, self.position.step, self.position.health.rate_factor]
+        found = self.ranks.gather(torch.tensor(where, dtype=torch.float64, device=self.ranks.device))
+        if any(not torch.equal(found[0], other) for other in found):
+            raise RunError(
+                f"all processes must see the same last checkpoint in {self.run.checkpoints_path}; one sees another or "
+                "none: keep the run in a folder that they share"
+            )
+        if self.ranks.is_first:
+            write_jsonl(self.run.metrics_path, read_jsonl(self.run.metrics_path)[: self.position.num_rows])
+        return is_there
+
+    def _load_checkpoint(self) -> bool:
         checkpoint = read_last_checkpoint(self.run.checkpoints_path)
         if checkpoint is None:
-            self._write_rows([])
             return False
         if checkpoint.config != self.config.digest:
             raise RunError(
@@ -105,7 +120,6 @@ class Trainer:
         require_shapes(self.run.checkpoints_path, group_of(checkpoint.tensors, "net"), self.net.state_dict())
         self.position = checkpoint.position
         self.learner.load_state(checkpoint.tensors)
-        self._write_rows(read_jsonl(self.run.metrics_path)[: self.position.num_rows])
         return True
 
     # ------------------------------------------------------------------------------------------------- one phase
@@ -211,7 +225,10 @@ class Trainer:
                 f"phase {phase.name!r}: {fault}, after {MAX_ROLLBACKS} times at half the rate; "
                 "train again with a lower --learning-rate"
             )
-        self.resume()
+        if not self.resume():
+            raise RunError(
+                f"phase {phase.name!r}: {fault}, and {self.run.checkpoints_path} has no checkpoint to go back to"
+            )
         health = self.position.health.rolled_back()
         self.position = dataclasses.replace(self.position, health=health)
         message = f"phase {phase.name!r}: {fault}; going on from step {self.position.step} at half the learning rate"
@@ -247,10 +264,6 @@ class Trainer:
         if self.ranks.is_first:
             append_jsonl(self.run.metrics_path, row)
         self.position = dataclasses.replace(self.position, num_rows=self.position.num_rows + 1)
-
-    def _write_rows(self, rows: list[dict[str, Any]]) -> None:
-        if self.ranks.is_first:
-            write_jsonl(self.run.metrics_path, rows)
 
     def _seconds(self) -> float:
         return round(self.position.seconds + time.monotonic() - self._began, 3)

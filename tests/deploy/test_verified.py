@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from ofa_hw.deploy import (
     export_chosen,
     finetune_chosen,
     pick_along,
+    verified,
     verify_run,
 )
 from ofa_hw.deploy.prepared import Preparation, PreparedNet
@@ -116,6 +118,26 @@ def test_chosen_network_is_finetuned_kept_and_exported(run: RunFolder) -> None:
     assert small.check.top1 == pytest.approx(tuned.test_top1, abs=0.02)
     assert small.check.num_bytes < 0.5 * made.check.num_bytes
     assert f"{100 * small.check.top1:.1f} %" in small.card.read_text()
+
+
+def test_kill_between_the_two_files_does_not_pass_for_verified(
+    run: RunFolder, table: LatencyTable, predictions: list[Prediction], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = RunFolder(tmp_path / "run")
+    own.path.mkdir()
+    for path in (run.config_path, run.supernet_path):
+        (own.path / path.name).write_bytes(path.read_bytes())
+    write = verified._write_csv
+
+    def write_then_die(path: Path, rows: object) -> None:
+        write(path, rows)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verified, "_write_csv", write_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        verify_run(own, predictions[:1], table, FakeProfiler(noise=0.0), num_random=1, num_workers=1)
+    assert own.whole_nets_path.exists()
+    assert not own.verified_path.exists()
 
 
 def test_nothing_to_verify_is_refused(run: RunFolder, table: LatencyTable) -> None:

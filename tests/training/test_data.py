@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ofa_hw.errors import DataError
-from ofa_hw.training import folders
+from ofa_hw.training import data, folders
 from ofa_hw.training.data import BUILTIN, load_dataset, split_by_class
 
 
@@ -77,6 +77,27 @@ def test_idx_files_are_read_plain_and_compressed(idx_folder: Path) -> None:
     assert len(dataset.test) == 20
     assert dataset.train.classes == ("0", "1", "2", "3")
     assert dataset.test.pixels.flags.writeable  # torch warns of arrays that are not
+
+
+def test_digits_are_not_clothes_whatever_their_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "old-fashioned-digits"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for prefix in ("train", "t10k"):
+        write_idx(folder / f"{prefix}-images-idx3-ubyte", rng.integers(0, 256, (100, 28, 28)))
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte", np.arange(100) % 10)
+    assert load_dataset(folder, in_channels=1, image_size=28).train.classes == tuple("0123456789")
+
+
+def test_fashion_mnist_is_known_by_its_images(tmp_path: Path) -> None:
+    with np.load(Path(data.__file__).parents[1] / "data" / "fashion_mnist_5000_1000.npz") as arrays:
+        images, labels = np.zeros((300, 28, 28), np.uint8), np.arange(300) % 10
+        here = arrays["train_index"] < 300
+        images[arrays["train_index"][here]] = arrays["x_train"][here]
+    for prefix in ("train", "t10k"):
+        write_idx(tmp_path / f"{prefix}-images-idx3-ubyte", images)
+        write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte", labels)
+    assert load_dataset(tmp_path, in_channels=1, image_size=28).train.classes[0] == "t-shirt"
 
 
 def test_folder_by_class_is_scaled_and_cropped(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ofa_hw.space import SearchSpace
 from ofa_hw.training import STRATEGIES, TrainingConfig, progressive_shrinking
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.guard import Health
+from ofa_hw.training.ranks import Ranks
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import Trainer
 
@@ -162,6 +163,39 @@ def test_collapse_goes_back_to_the_last_checkpoint_at_half_the_rate(
     assert [row["step"] for row in rows if row["kind"] == "rollback"] == [6, 6]
     at_end = next(row for row in rows if row["kind"] == "step")
     assert at_end["learning_rate"] == pytest.approx(phases[0].learning_rate_at(19, 20) / 4)
+
+
+def test_collapse_without_a_checkpoint_to_go_back_to_ends_training(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_space, tiny_images)
+    finish = trainer.learner.finish
+
+    def finish_or_collapse(lessons: object, learning_rate: float, step: int) -> float:
+        for path in trainer.run.checkpoints_path.iterdir():
+            path.unlink()
+        finish(lessons, learning_rate, step)
+        return float("nan")
+
+    trainer.learner.finish = finish_or_collapse
+    with pytest.raises(RunError, match=r"no longer finite, and .*checkpoints has no checkpoint to go back to"):
+        trainer.train()
+
+
+def test_processes_that_see_different_checkpoints_are_refused(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    class Elsewhere(Ranks):
+        """A second process, whose folder is empty."""
+
+        def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+            return [tensor, torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)]
+
+    train_until(make_trainer(tmp_path, tiny_space, tiny_images), 4)
+    trainer = make_trainer(tmp_path, tiny_space, tiny_images)
+    trainer.ranks = Elsewhere()
+    with pytest.raises(RunError, match="all processes must see the same last checkpoint"):
+        trainer.resume()
 
 
 def test_health_tells_a_collapse_from_a_slow_start_and_from_one_bad_step() -> None:
