@@ -84,6 +84,8 @@ def run_suite(
         told = run.notes(state)
         notes |= {"host": told.get("host", "unknown")}
         notes |= {f"{part.profiler.device.runtime} {key}": told[key] for key in ("rounds", "seconds", "others_load")}
+        if run.remarks():
+            notes[f"{part.profiler.device.runtime} time"] = "; ".join(run.remarks())
     order = {workload.name: place for place, workload in enumerate(suite.workloads)}
     figures.sort(key=lambda figure: order[figure.name])
     return dataclasses.replace(head, figures=tuple(figures), notes=notes)

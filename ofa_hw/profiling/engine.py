@@ -227,9 +227,10 @@ class TimedRun:
     # -------------------------------------------------------------------------------------------- results
 
     def records(self, group: int) -> list[ProcessRecord]:
-        """Return the record of each process of a group."""
+        """Return the record of each process of a group that was begun; there may not be time for all."""
         num = len(self.groups[group])
-        return [self.journal.record(group, process, num) for process in range(self.plan.num_processes)]
+        records = [self.journal.record(group, process, num) for process in range(self.plan.num_processes)]
+        return [record for record in records if record.rounds]
 
     def finish(self, conditions: RunConditions, state: dict[str, str], *, num_blocks: int) -> MeasuredRun:
         """Return the rows, one for each workload, and the notes."""
@@ -249,7 +250,7 @@ class TimedRun:
 
     def num_processes(self) -> int:
         """Return from how many processes every row comes."""
-        return min(sum(bool(record.rounds) for record in self.records(group)) for group in range(len(self.groups)))
+        return min(len(self.records(group)) for group in range(len(self.groups)))
 
     def remarks(self) -> tuple[str, ...]:
         """Return where the time was too short, one sentence each."""
@@ -299,7 +300,7 @@ class TimedRun:
         notes["rounds"] = f"{counted} counted, {total - counted} repeated"
         notes["seconds"] = f"{sum(record.seconds for record in records):.1f}"
         notes["sentinel"] = f"{self.sentinel.name}, largest drift {max(abs(r.drift()) for r in records):.2%}"
-        load = np.mean([record.others_load for record in records if record.rounds])
+        load = np.mean([record.others_load for record in records])
         notes["others_load"] = f"{load:.2f} of {max(record.num_cores for record in records)} cores"
         return notes
 
