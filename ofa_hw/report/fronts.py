@@ -28,7 +28,8 @@ class DeviceFront:
     Every table has a column `network`, the key under which the page knows a network, and one for each of `figures` by
     its name, NaN where it is not known. Those of `verified`, VERIFIED_COLUMNS with a `number` that counts through all
     fronts, are what was measured, or counted; beside them stand `<name>_low` and `<name>_high`, the ends of the 95 %
-    interval, and `<name>_promised`. `limits` are the bounds that the search kept, by the names of figures.
+    interval, and `<name>_promised`. `limits` are the bounds that the search kept, by the names of figures, and
+    `limited` those of them that are not drawn.
     """
 
     name: str
@@ -37,6 +38,7 @@ class DeviceFront:
     front: pd.DataFrame
     verified: pd.DataFrame
     limits: Mapping[str, float]
+    limited: tuple[FrontColumn, ...]
 
     @property
     def is_predicted(self) -> bool:
@@ -133,7 +135,16 @@ def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool
     verified = with_top1_interval(results.verified if is_first else results.verified.iloc[:0])
     for figure in figures:
         verified = verified.assign(**_verified_figure(figure.name, results, verified, rows, known))
-    return DeviceFront(name="", figures=figures, samples=samples, front=rows, verified=verified, limits=limits)
+    drawn = {figure.name for figure in figures}
+    return DeviceFront(
+        name="",
+        figures=figures,
+        samples=samples,
+        front=rows,
+        verified=verified,
+        limits=limits,
+        limited=tuple(column for column in front.columns if column.name in limits.keys() - drawn),
+    )
 
 
 def _figures(front: ParetoFront) -> tuple[FrontColumn, ...]:
