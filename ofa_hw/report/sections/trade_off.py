@@ -94,10 +94,7 @@ def _note(fronts: Sequence[DeviceFront], along: FrontColumn, upright: FrontColum
     limited = {figure.name: figure for front in fronts for figure in (along, upright, *front.limited)}
     limits = [limit for figure in limited.values() for limit in _limits_in_words(fronts, figure)]
     if limits:
-        told.append(
-            f"The front keeps what the search was told, dashed where it is near: {' and '.join(limits)}. Other networks "
-            "may not."
-        )
+        told.append(f"The front keeps what the search was told, dashed where it is near: {' and '.join(limits)}.")
     return " ".join(told)
 
 
