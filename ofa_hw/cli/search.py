@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ofa_hw.run import RunFolder
     from ofa_hw.search import Limit, NamedObjectives, ParetoFront, Proof
     from ofa_hw.search.front import FrontColumn
+    from ofa_hw.space import Genes
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 ROWS_SHOWN = 20
@@ -128,8 +130,8 @@ def command(
     Accuracy is the predictor's, latency the table's; no network is run. A limit that no network can keep is told at
     once, with the least there is.
 
-    Of several tables, each device gets its own front (pareto-DEVICE.csv), and pareto.csv is the robust front: its
-    latency is the worst over the devices, each relative to that of the largest network there.
+    Of several tables, each device gets its own front (pareto-DEVICE.csv), and pareto.csv is the robust front, whose
+    networks serve them all with the least regret: latency over that of the device's own front at the same top-1.
 
     \b
     Examples:
@@ -193,22 +195,23 @@ def _read_objectives(
 def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[str, tuple[ParetoFront, Proof | None]]:
     """Return the front, or the robust one and each device's, with what is known of how good it is."""
     from ofa_hw.search import ParetoFront
-    from ofa_hw.search.devices import device_problems, search_devices
+    from ofa_hw.search.devices import ROBUST, device_problems, robust_problem, search_devices, shown_beside
     from ofa_hw.search.find import describe_front
     from ofa_hw.search.objectives import SearchProblem
     from ofa_hw.search.proof import prove_front
 
-    limits = _limits(named, request)
+    limits, robust = _limits(named, request), None
     if len(named.latencies) > 1 and not request.objectives:
         problems = device_problems(named, limits)
+        robust = functools.partial(robust_problem, named, limits)
     else:
         objectives = tuple(named[name] for name in request.objectives or ("top1", "latency"))
-        problem = SearchProblem(space=named.space, objectives=objectives, limits=limits)
-        problems = {"front": problem}
+        problems = {"front": SearchProblem(space=named.space, objectives=objectives, limits=limits)}
     start = ParetoFront.read(request.start, named.space).archs if request.start else []
     with show_progress() as progress:
         fronts = search_devices(
             problems,
+            robust=robust,
             num_evaluations=request.evaluations,
             seed=request.seed,
             start=start,
@@ -216,14 +219,19 @@ def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[s
             on_progress=progress,
         )
     found: dict[str, tuple[ParetoFront, Proof | None]] = {}
-    for name, problem in problems.items():
+
+    def describe(name: str, problem: SearchProblem) -> Genes:
         proof = prove_front(problem, fronts[name].genes) if request.prove else None
         genes = fronts[name].genes if proof is None else proof.genes
-        front = describe_front(
-            problem, genes, shown=tuple(named.latencies.values()), num_evaluations=fronts[name].num_evaluations
-        )
+        shown, num_evaluations = shown_beside(problem, named), fronts[name].num_evaluations
+        front = describe_front(problem, genes, shown=shown, num_evaluations=num_evaluations)
         found[name] = (_with_latency(front, name, named), proof)
-    return found
+        return genes
+
+    own = {name: describe(name, problem) for name, problem in problems.items()}
+    if robust:
+        describe(ROBUST, robust(own))
+    return {name: found[name] for name in fronts}
 
 
 def _with_latency(front: ParetoFront, name: str, named: NamedObjectives) -> ParetoFront:

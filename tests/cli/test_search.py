@@ -88,7 +88,12 @@ def test_many_devices_have_a_front_each_and_a_robust_one(invoke, folder):
     assert fronts["board"]["limits"] == []
     assert [table["device"] for table in fronts["robust"]["tables"]] == ["phone", "board"]
     first = fronts["robust"]["networks"][0]
-    assert {"predicted_relative_latency", "predicted_latency_ms", "predicted_latency_board_ms"} <= set(first)
+    assert {
+        "predicted_common_latency",
+        "predicted_worst_regret",
+        "predicted_latency_ms",
+        "predicted_latency_board_ms",
+    } <= set(first)
 
 
 def test_any_number_of_objectives_and_a_front_to_begin_with(invoke, folder):
