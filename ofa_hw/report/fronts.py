@@ -28,7 +28,8 @@ class DeviceFront:
     Every table has a column `network`, the key under which the page knows a network, and one for each of `figures` by
     its name, NaN where it is not known. Those of `verified`, VERIFIED_COLUMNS with a `number` that counts through all
     fronts, are what was measured, or counted; beside them stand `<name>_low` and `<name>_high`, the ends of the 95 %
-    interval, and `<name>_promised`. `limits` are the bounds that the search kept, by the names of figures.
+    interval, and `<name>_promised`. `limits` are the bounds that the search kept, by the names of figures, and
+    `limited` those of them that are not drawn.
     """
 
     name: str
@@ -37,6 +38,7 @@ class DeviceFront:
     front: pd.DataFrame
     verified: pd.DataFrame
     limits: Mapping[str, float]
+    limited: tuple[FrontColumn, ...]
 
     @property
     def is_predicted(self) -> bool:
@@ -103,7 +105,8 @@ def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool
     """Return the front of the run on the device of `table`, None where there is nothing to show of it.
 
     It is the one that a search for many devices found for this device, else the run's own. A further table prices the
-    networks of that anew and keeps those that are still on a front; of a front without a latency it tells nothing new.
+    networks of that anew and keeps those that are still on a front; of a front without a latency, or of several, it
+    tells nothing new.
     """
     own = results.device_fronts.get(table.device) if table else None
     front = own or results.front
@@ -111,18 +114,17 @@ def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool
         return None
     figures = _figures(front)
     known = _known_objectives(results, front, table)
-    latencies = {"latency", *(told.name for told in front.tables)} if table else {"latency"}
-    rows = _rows(front)
-    limits = {limit.name: limit.bound for limit in front.limits}
-    if not is_first and own is None:
-        priced = next((figure.name for figure in figures if figure.name in latencies), None)
-        if table is None or priced is None:
+    rows, limits = _rows(front), {limit.name: limit.bound for limit in front.limits}
+    if table is not None and not is_first and own is None:
+        priced = {"latency", *(told.name for told in front.tables)} & {figure.name for figure in figures}
+        if len(priced) != 1:
             return None
-        rows[priced] = _values(known["latency"], results, rows)
+        (latency,) = priced
+        rows[latency] = _values(known["latency"], results, rows)
         signs = [1.0 if figure.direction == "min" else -1.0 for figure in figures]
         is_kept = is_non_dominated(rows[[figure.name for figure in figures]].to_numpy() * signs)
-        rows = rows[is_kept].sort_values(priced, kind="stable")
-        limits = _limits_on(table.device, front, priced)
+        rows = rows[is_kept].sort_values(latency, kind="stable")
+        limits = _limits_on(table.device, front, latency)
     samples = results.samples.assign(
         **{
             figure.name: results.samples["top1"]
@@ -134,7 +136,16 @@ def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool
     verified = with_top1_interval(results.verified if is_first else results.verified.iloc[:0])
     for figure in figures:
         verified = verified.assign(**_verified_figure(figure.name, results, verified, rows, known))
-    return DeviceFront(name="", figures=figures, samples=samples, front=rows, verified=verified, limits=limits)
+    drawn = {figure.name for figure in figures}
+    return DeviceFront(
+        name="",
+        figures=figures,
+        samples=samples,
+        front=rows,
+        verified=verified,
+        limits=limits,
+        limited=tuple(column for column in front.columns if column.name in limits.keys() - drawn),
+    )
 
 
 def _figures(front: ParetoFront) -> tuple[FrontColumn, ...]:
@@ -147,6 +158,7 @@ def _figures(front: ParetoFront) -> tuple[FrontColumn, ...]:
         front.column("latency") if column.name == "relative_latency" and "latency" in names else column
         for column in front.objectives
     ]
+    objectives = list(dict.fromkeys(objectives))
     rest = [column for column in front.others if column not in objectives]
     return tuple([*objectives, *rest][: max(2, len(objectives))])
 

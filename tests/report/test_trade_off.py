@@ -88,7 +88,8 @@ def test_the_command_reports_a_front_without_a_latency(search, folder):
     search(*MACS, *PARAMS, "--limit", "peak_memory=32KiB", "--limit", "macs=2.5M")
     result = CliRunner().invoke(main, ["report", "--run", "run", "--figures", "figures"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert "limit of the search: MACs at most 2,500,000." in (folder / "run" / "report.html").read_text()
+    page = (folder / "run" / "report.html").read_text()
+    assert "dashed where it is near: MACs at most 2,500,000 and peak memory at most 32,768 bytes." in page
     assert "parameters" in (folder / "figures" / "front.svg").read_text()
 
 

@@ -223,7 +223,7 @@ def test_commands_and_limits_stand_where_the_files_come_from(second_results):
     shown = dataclasses.replace(second_results, front=front)
     page = report_html([shown])
     assert "ofa-hw search --run other --max-latency 2ms" in page
-    assert "limits of the search: latency at most 0.250 ms on example and accuracy at least 80.0 %." in page
+    assert "dashed where it is near: latency at most 0.250 ms on example and accuracy at least 80.0 %." in page
     assert "ofa-hw search --run other" in report_markdown([shown])
 
 

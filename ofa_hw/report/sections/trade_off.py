@@ -91,10 +91,10 @@ def _note(fronts: Sequence[DeviceFront], along: FrontColumn, upright: FrontColum
         )
     if has_top1 and any(len(front.verified) for front in fronts):
         told.append("Bars are 95 % intervals of top-1 on the test images.")
-    limits = [limit for figure in (along, upright) for limit in _limits_in_words(fronts, figure)]
+    limited = {figure.name: figure for front in fronts for figure in (along, upright, *front.limited)}
+    limits = [limit for figure in limited.values() for limit in _limits_in_words(fronts, figure)]
     if limits:
-        lines = "A dashed line is the limit" if len(limits) == 1 else "Dashed lines are the limits"
-        told.append(f"{lines} of the search: {' and '.join(limits)}.")
+        told.append(f"The front keeps what the search was told, dashed where it is near: {' and '.join(limits)}.")
     return " ".join(told)
 
 
