@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -108,30 +109,31 @@ def train_run(
     processes `ranks` train together; the first writes.
 
     Raises:
-        RunError: there is progress that `resume` was not asked to continue, a checkpoint is damaged, or training
-            loses what it has learnt again and again.
+        RunError: there is progress that `resume` was not asked to continue, a checkpoint is damaged, training loses
+            what it has learnt again and again, or another process works on the run.
     """
-    is_done, is_begun = run.supernet_path.exists(), any(run.checkpoints_path.glob("*.safetensors"))
-    ranks.wait()
-    if is_done and resume:
-        return
-    if is_begun and not resume:
-        raise RunError(f"{run.path} holds a training already; go on with --resume, or choose another --run")
-    training = training_config(run)
-    images = open_images(run, device=ranks.device, progress=progress)
-    net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
-    net.start_alike()
-    trainer = Trainer(
-        net,
-        training,
-        run,
-        train=images.train,
-        val=images.val,
-        ranks=ranks,
-        checkpoint_seconds=checkpoint_seconds,
-    )
-    trainer.resume()
-    trainer.train(progress)
+    with run.locked() if ranks.is_first else nullcontext():
+        is_done, is_begun = run.supernet_path.exists(), any(run.checkpoints_path.glob("*.safetensors"))
+        ranks.wait()
+        if is_done and resume:
+            return
+        if is_begun and not resume:
+            raise RunError(f"{run.path} holds a training already; go on with --resume, or choose another --run")
+        training = training_config(run)
+        images = open_images(run, device=ranks.device, progress=progress)
+        net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
+        net.start_alike()
+        trainer = Trainer(
+            net,
+            training,
+            run,
+            train=images.train,
+            val=images.val,
+            ranks=ranks,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+        trainer.resume()
+        trainer.train(progress)
 
 
 def training_config(run: RunFolder) -> TrainingConfig:
