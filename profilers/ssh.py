@@ -92,8 +92,8 @@ class SshTransport:
     ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Push `models` into a new folder of the host, and start a worker there."""
         archive, names = _pack(models, suffix)
-        told = self._run(["sh", "-c", _UNPACK], content=archive, seconds=_PUSH_SECONDS).decode(errors="replace")
-        folder = told.strip()
+        answer = self._run(["sh", "-c", _UNPACK], content=archive, seconds=_PUSH_SECONDS).decode(errors="replace")
+        folder = answer.strip()
         if not _FOLDER.fullmatch(folder):
             raise DeviceError(f"{self._device.name}: mktemp must tell a new folder; it told {folder[:100]!r}")
         try:
@@ -143,7 +143,7 @@ class SshTransport:
 
         `own_words` are for the client itself.
         """
-        told = self._options
+        ours = self._options
         client = shutil.which("ssh")
         if client is None:
             raise MissingDependencyError("ssh is not installed; install the OpenSSH client (Debian: openssh-client)")
@@ -157,11 +157,11 @@ class SshTransport:
             f"ControlPersist={_PERSIST_SECONDS}",
         ]
         command = [client, *(word for option in options for word in ("-o", option))]
-        command += ["-F", told.ssh_config] if told.ssh_config else []
-        command += ["-p", str(told.port)] if told.port else []
-        command += ["-l", told.user] if told.user else []
-        command += ["-i", told.identity_file] if told.identity_file else []
-        return [*command, *own_words, "--", told.host, *([shlex.join(words)] if words else [])]
+        command += ["-F", ours.ssh_config] if ours.ssh_config else []
+        command += ["-p", str(ours.port)] if ours.port else []
+        command += ["-l", ours.user] if ours.user else []
+        command += ["-i", ours.identity_file] if ours.identity_file else []
+        return [*command, *own_words, "--", ours.host, *([shlex.join(words)] if words else [])]
 
     def _reason(self, code: int, text: str) -> str:
         """Return why a command failed on the host, and what to do."""

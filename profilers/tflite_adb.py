@@ -125,8 +125,8 @@ class AdbTfliteProfiler:
         status = self.thermal_status()
         if status is not None:
             state["temperature"] = f"thermal status {status}"
-        told = phone.tell(["dumpsys", "battery"])
-        battery = dict(re.findall(r"^\s*(level|temperature|status): (\S+)", told, re.MULTILINE))
+        answer = phone.tell(["dumpsys", "battery"])
+        battery = dict(re.findall(r"^\s*(level|temperature|status): (\S+)", answer, re.MULTILINE))
         if battery:
             tenths = battery.get("temperature", "")
             degrees = f", {int(tenths) / 10:.1f} C" if tenths.lstrip("-").isdigit() else ""

@@ -38,14 +38,14 @@ class RpcConnection:
 
     def __init__(self, device: Device) -> None:
         """Read the addresses of `device`; InvalidInputError where it names neither server nor tracker."""
-        told = device.read(RpcOptions)
-        self._name, self._key = device.name, told.key
-        self._through_tracker = bool(told.tracker)
-        host, _, port = (told.tracker or f"{told.host}:{told.port}").rpartition(":")
-        if not host or not port.isdigit() or int(port) == 0 or (told.tracker and not told.key):
+        options = device.read(RpcOptions)
+        self._name, self._key = device.name, options.key
+        self._through_tracker = bool(options.tracker)
+        host, _, port = (options.tracker or f"{options.host}:{options.port}").rpartition(":")
+        if not host or not port.isdigit() or int(port) == 0 or (options.tracker and not options.key):
             raise InvalidInputError(
                 f"device {device.name!r}: transport rpc needs host and port of a TVM server, or tracker as host:port "
-                f"and a key; came {told.tracker or host + ':' + port!r}"
+                f"and a key; came {options.tracker or host + ':' + port!r}"
             )
         self._host, self._port = host, int(port)
 

@@ -144,8 +144,8 @@ def _concrete(name: str, dims: list[Any], shapes: dict[str, list[int]]) -> tuple
         return shape, ""
     side = 224 if len(dims) == 4 else 128
     shape = [(side if axis else 1) if is_open[axis] else dim for axis, dim in enumerate(dims)]
-    told = "x".join(map(str, shape))
-    return shape, f"assumed:{'_'.join(name.split())}={told}" if any(is_open[1:]) else ""
+    sizes = "x".join(map(str, shape))
+    return shape, f"assumed:{'_'.join(name.split())}={sizes}" if any(is_open[1:]) else ""
 
 
 @contextlib.contextmanager

@@ -76,11 +76,13 @@ class Comparison:
         """Return what a person should know of the two sides, one sentence each."""
         remarks = []
         earlier = {conditions.runtime: conditions for conditions in self.before.conditions}
-        for told in self.now.conditions:
-            known = earlier.get(told.runtime)
-            if known and known.runtime_version != told.runtime_version:
+        for conditions in self.now.conditions:
+            known = earlier.get(conditions.runtime)
+            if known and known.runtime_version != conditions.runtime_version:
                 blind = "" if self.is_absolute else "; what slows every model alike shows in milliseconds alone"
-                remarks.append(f"{told.runtime} was {known.runtime_version} and is {told.runtime_version}{blind}")
+                remarks.append(
+                    f"{conditions.runtime} was {known.runtime_version} and is {conditions.runtime_version}{blind}"
+                )
         host = (self.before.notes.get("host"), self.now.notes.get("host"))
         if host[0] != host[1]:
             remarks.append(

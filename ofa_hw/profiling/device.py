@@ -102,9 +102,9 @@ class Device:
         known = {field.name for kind in kinds for field in dataclasses.fields(kind)}
         unknown = sorted(set(self.options) - known - self.carried)
         if unknown:
-            told = ", ".join(sorted(known)) or "of all devices alone"
+            names = ", ".join(sorted(known)) or "of all devices alone"
             raise InvalidInputError(
-                f"device {self.name!r}: {self._way} takes the options {told} (all devices: {', '.join(COMMON)}); came "
+                f"device {self.name!r}: {self._way} takes the options {names} (all devices: {', '.join(COMMON)}); came "
                 f"{', '.join(unknown)}"
             )
         for kind in kinds:
@@ -131,8 +131,8 @@ def _check_types(name: str, kind: type[DataclassInstance], values: Mapping[str, 
     hints = typing.get_type_hints(kind)
     for key, value in values.items():
         if not _fits(value, hints[key]):
-            told = str(getattr(hints[key], "__name__", hints[key]))
-            raise InvalidInputError(f"device {name!r}: {key} must be {told}; came {value!r}")
+            wanted = str(getattr(hints[key], "__name__", hints[key]))
+            raise InvalidInputError(f"device {name!r}: {key} must be {wanted}; came {value!r}")
 
 
 def _fits(value: object, hint: Any) -> bool:

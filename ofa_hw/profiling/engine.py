@@ -50,8 +50,8 @@ class MeasuredRun:
             "launch-bound": "launching takes longer than computing",
         }
         counts = {word: sum(word in row.marks.split() for row in rows) for word in texts}
-        told = (f"{counts[word]} of {len(rows)} rows: {text}" for word, text in texts.items() if counts[word])
-        return (*told, *self.remarks)
+        marked = (f"{counts[word]} of {len(rows)} rows: {text}" for word, text in texts.items() if counts[word])
+        return (*marked, *self.remarks)
 
 
 def measure(
@@ -254,15 +254,15 @@ class TimedRun:
 
     def remarks(self) -> tuple[str, ...]:
         """Return where the time was too short, one sentence each."""
-        num, spent, told = self.num_processes(), self.spent_seconds(), []
+        num, spent, remarks = self.num_processes(), self.spent_seconds(), []
         if num < self.plan.num_processes:
-            told.append(f"rows come from {num} of {self.plan.num_processes} processes; give more time")
+            remarks.append(f"rows come from {num} of {self.plan.num_processes} processes; give more time")
         if spent > 1.2 * self.plan.max_seconds:
-            told.append(
+            remarks.append(
                 f"it took {spent:.0f} s of {self.plan.max_seconds:g}: to open all and time each {MIN_SAMPLES} times "
                 "takes as long; give more time, or less to measure"
             )
-        return tuple(told)
+        return tuple(remarks)
 
     def rows(self, group: int) -> list[dict[str, Any]]:
         """Return the numbers and marks of each workload of a group."""

@@ -33,10 +33,10 @@ def lose_a_step(training: trainer.Trainer) -> None:
         loss = finish(lessons, learning_rate, step)
         return math.nan if step == 7 and training.position.health.num_rollbacks == 0 else loss
 
-    def read_late(path: Path) -> trainer.Checkpoint | None:
+    def read_late(path: Path, **options: bool) -> trainer.Checkpoint | None:
         if not training.ranks.is_first:
             time.sleep(2)
-        return read(path)
+        return read(path, **options)
 
     training.learner.finish = finish_or_lose  # type: ignore[method-assign]
     trainer.read_last_checkpoint = read_late

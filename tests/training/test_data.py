@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ofa_hw.errors import DataError
-from ofa_hw.training import data, folders
+from ofa_hw.training import batches, data, folders
 from ofa_hw.training.data import BUILTIN, load_dataset, split_by_class
 
 
@@ -185,3 +186,17 @@ def test_either_decoder_reads_jpeg_alike(tmp_path: Path, monkeypatch: pytest.Mon
         read.append(load_dataset(tmp_path, in_channels=in_channels, image_size=16, max_bad_images=1).train)
     assert read[0].pixels.shape == read[1].pixels.shape
     assert np.abs(read[0].pixels.astype(int) - read[1].pixels).max() <= 4
+
+
+def test_scaled_images_are_kept_while_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images = data.ImageSet(
+        pixels=rng.integers(0, 256, (30, 3, 20, 20), dtype=np.uint8), labels=np.arange(30) % 3, classes=("a", "b", "c")
+    )
+    kept, bounded = (batches.ImageBatches(images, mean=(0.5,) * 3, std=(0.2,) * 3) for _ in range(2))
+    of_kept = {resolution: list(kept.all_at(resolution, 8)) for resolution in (8, 12, 16, 20)}
+    monkeypatch.setattr(batches, "_MAX_KEPT_BYTES", 4 * 30 * 3 * (8 * 8 + 12 * 12))
+    for _ in range(2):
+        for resolution, parts in of_kept.items():
+            assert all(map(torch.equal, parts, bounded.all_at(resolution, 8)))
+    assert list(bounded._scaled) == [8, 12]

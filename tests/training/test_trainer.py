@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,64 @@ def test_killed_and_resumed_equals_unbroken(
     assert resumed.resume()
     resumed.train()
     assert_same_run(unbroken, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signalled_after", [4, 9, 11])
+def test_signal_keeps_the_step_at_hand(
+    unbroken: Path,
+    tmp_path: Path,
+    tiny_space: SearchSpace,
+    tiny_images: ImageBatches,
+    number: signal.Signals,
+    signalled_after: int,
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_space, tiny_images, checkpoint_every=500)
+    finish, steps = trainer.learner.finish, []
+
+    def finish_and_signal(*arguments: object) -> float:
+        steps.append(arguments)
+        if len(steps) == signalled_after:
+            os.kill(os.getpid(), number)
+        return finish(*arguments)
+
+    before = signal.getsignal(number)
+    trainer.learner.finish = finish_and_signal
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert signal.getsignal(number) is before
+    assert len(steps) == signalled_after
+    resumed = make_trainer(tmp_path, tiny_space, tiny_images, checkpoint_every=500)
+    assert resumed.resume()
+    done = sum(phase.num_steps(16) for phase in resumed.config.phases[: resumed.position.phase])
+    assert done + resumed.position.step == signalled_after
+    resumed.train()
+    assert_same_run(unbroken, tmp_path)
+
+
+def test_checkpoint_by_time_loses_no_step_and_is_not_gone_back_to(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    def trainer_that_collapses(name: str, checkpoint_seconds: float) -> Trainer:
+        phases = (Phase(name="p", num_images=320, learning_rate=0.1),)
+        trainer = make_trainer(tmp_path / name, tiny_space, tiny_images, phases=phases)
+        trainer._checkpoint_seconds = checkpoint_seconds
+        finish = trainer.learner.finish
+
+        def finish_or_collapse(lessons: object, learning_rate: float, step: int) -> float:
+            loss = finish(lessons, learning_rate, step)
+            return float("nan") if step == 7 and trainer.position.health.num_rollbacks < 1 else loss
+
+        trainer.learner.finish = finish_or_collapse
+        return trainer
+
+    trainer_that_collapses("by steps", 1e9).train()
+    train_until(trainer_that_collapses("by time", 0.0), 5)
+    resumed = trainer_that_collapses("by time", 0.0)
+    assert resumed.resume()
+    assert resumed.position.step == 5
+    resumed.train()
+    assert_same_run(tmp_path / "by steps", tmp_path / "by time")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
