@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
-from ofa_hw.cli.options import json_option, run_option, seed_option
+from ofa_hw.cli.options import json_option, run_option, seed_option, told_command
 
 if TYPE_CHECKING:
     from ofa_hw.predictor import AccuracyPredictor
@@ -140,6 +140,8 @@ def command(
       ofa-hw search --objective macs --objective params --limit peak_memory=256KiB
     """
     from ofa_hw.run import RunFolder
+    from ofa_hw.search.chosen import keep_replaced
+    from ofa_hw.search.front_file import front_text
 
     folder = RunFolder.open(run)
     request = _Request(
@@ -158,6 +160,7 @@ def command(
     named = _read_objectives(folder, luts, predictor, request)
     found = _search(named, request, journals)
     files = {name: path if index == 0 else path.with_stem(f"{path.stem}-{name}") for index, name in enumerate(found)}
+    kept = [keep_replaced(files[name], front_text(front)) for name, (front, _) in found.items()]
     for name, (front, _) in found.items():
         front.write(files[name])
     _remove_journals(journals)
@@ -166,10 +169,14 @@ def command(
         return
     for name, (front, proof) in found.items():
         which = f"{name}: " if len(found) > 1 else ""
-        _show(front, f"{which}{len(front)} networks in {files[name]}")
+        _show(front, which, files[name])
         if proof is not None:
             click.echo(_proof_in_words(proof))
-    remark(f"next: ofa-hw verify --run {folder.path}")
+    for earlier in filter(None, kept):
+        remark(f"the front before is kept as {earlier}")
+    if path == folder.front_path:
+        given = [word for lut in luts for word in ("--lut", lut)]
+        remark(f"next: {told_command('verify' if luts else 'report', '--run', folder.path, *given)}")
 
 
 def _read_objectives(
@@ -280,14 +287,15 @@ def _proof_in_words(proof: Proof) -> str:
     return f"no single change of any network improves this front: {proof.num_scored:,} scored, which brought {gap}"
 
 
-def _show(front: ParetoFront, title: str) -> None:
-    """Print networks along the front, sorted as it is."""
+def _show(front: ParetoFront, which: str, path: Path) -> None:
+    """Print networks along the front, sorted as it is, each with the number of its row."""
     num = min(len(front), ROWS_SHOWN)
     rows = sorted({round(step * (len(front) - 1) / max(num - 1, 1)) for step in range(num)})
+    shown = f"{len(rows)} of {len(front)}" if len(rows) < len(front) else f"{len(front)}"
     print_table(
-        ("network", *(column.title for column in front.columns)),
-        [(front.archs[row].arch_id, *(_rounded(column, row) for column in front.columns)) for row in rows],
-        title=title,
+        ("number", "network", *(column.title for column in front.columns)),
+        [(row + 1, front.archs[row].arch_id, *(_rounded(column, row) for column in front.columns)) for row in rows],
+        title=f"{which}{shown} networks in {path}",
     )
 
 
