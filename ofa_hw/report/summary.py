@@ -7,6 +7,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 from ofa_hw import __version__
@@ -16,38 +17,56 @@ from ofa_hw.report.rounding import count, milliseconds, percent, points, seconds
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One number that stands out, with what it says."""
+    """One number that stands out, with what it says; `run` names its run where there are several."""
 
     title: str
     value: str
     note: str
+    run: str = ""
 
 
-def lead_of(results: RunResults) -> list[str]:
-    """Return one or two sentences that tell the result."""
-    space = results.space
-    told = f"One supernet, trained once, holds {count(space.num_archs)} networks of the space {space.name}."
+def lead_of(runs: Sequence[RunResults]) -> list[str]:
+    """Return the sentences that tell the result: of each run its own, then what they are taken from."""
+    results = [_result_of(one) for one in runs]
+    names = [f"{one.name}: " if len(runs) > 1 else "" for one in runs]
+    told = [f"{name}{result}" for name, result in zip(names, results, strict=True) if result]
+    spaces = {one.space.name: count(one.space.num_archs) for one in runs}
+    return told + [
+        f"One supernet, trained once, holds {number} networks of the space {name}." for name, number in spaces.items()
+    ]
+
+
+def _result_of(results: RunResults) -> str:
     nets = results.verified
     if not len(nets):
-        return [told]
+        return ""
     best, fastest = nets.loc[nets["test_top1"].idxmax()], nets.loc[nets["measured_latency_ms"].idxmin()]
-    result = (
-        f"The most accurate of {len(nets)} networks that were taken out of it classifies {percent(best['test_top1'])} "
-        f"of the test images rightly, in {milliseconds(best['measured_latency_ms'])} ms"
+    told = (
+        f"The most accurate of {nets['arch_id'].nunique()} networks that were taken out of it classifies "
+        f"{percent(best['test_top1'])} of the test images rightly, in {milliseconds(best['measured_latency_ms'])} ms"
     )
     if best["arch_id"] == fastest["arch_id"]:
-        return [result + ".", told]
+        return f"{told}."
     speedup = best["measured_latency_ms"] / fastest["measured_latency_ms"]
     cost = best["test_top1"] - fastest["test_top1"]
-    result += (
-        f"; the fastest is {speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms, "
+    return (
+        f"{told}; the fastest is {speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms, "
         f"for {100 * cost:.1f} points less. Both were measured, whole, on the device."
     )
-    return [result, told]
 
 
-def tiles_of(results: RunResults) -> list[Tile]:
-    """Return the tiles for which the run has the files."""
+def tiles_of(runs: Sequence[RunResults]) -> list[Tile]:
+    """Return the tiles for which the runs have the files, those of one title together."""
+    tiles = [
+        dataclasses.replace(tile, run=results.name if len(runs) > 1 else "")
+        for results in runs
+        for tile in _tiles_of(results)
+    ]
+    titles = list(dict.fromkeys(tile.title for tile in tiles))
+    return sorted(tiles, key=lambda tile: titles.index(tile.title))
+
+
+def _tiles_of(results: RunResults) -> list[Tile]:
     tiles = []
     nets = results.verified
     if len(nets):

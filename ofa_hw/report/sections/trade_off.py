@@ -71,9 +71,11 @@ def _about(fronts: Sequence[DeviceFront]) -> str:
         told = [f"Each dot is a network of the {what}."]
     if any(len(front.verified) for front in fronts):
         told.append(
-            "A numbered network was verified: extracted, fine-tuned, evaluated on the test images and timed whole; a "
-            "dotted line joins it to its prediction."
+            "A network with the start of its id was verified: extracted, fine-tuned, evaluated on the test images and "
+            "timed whole; a dotted line joins it to its prediction."
         )
+    if any(len(front.robust) for front in fronts):
+        told.append("A dashed line is what the networks that serve all devices, the robust front, are on each.")
     return " ".join([*told, "Choose a network to see it; drag over a picture to filter the table of all networks."])
 
 
@@ -142,7 +144,7 @@ def _verified_table(fronts: Sequence[DeviceFront]) -> Table:
 
 def _verified_cells(net: Mapping[Any, Any], *, has_files: bool) -> tuple[str, ...]:
     return (
-        str(net["number"]),
+        net["arch_id"],
         percent(net["predicted_top1"]),
         percent(net["val_top1"]),
         percent(net["test_top1_before"]),
