@@ -8,11 +8,14 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ofa_hw import __version__
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import count, milliseconds, percent, points, seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,22 +30,26 @@ class Tile:
 
 def lead_of(runs: Sequence[RunResults]) -> list[str]:
     """Return the sentences that tell the result: of each run its own, then what they are taken from."""
-    results = [_result_of(one) for one in runs]
-    names = [f"{one.name}: " if len(runs) > 1 else "" for one in runs]
-    told = [f"{name}{result}" for name, result in zip(names, results, strict=True) if result]
+    told = []
+    for one in runs:
+        by_device = (
+            list(one.verified.groupby("device", sort=False)) if "device" in one.verified else [("", one.verified)]
+        )
+        for device, nets in by_device:
+            where = f"on {device}" if len(by_device) > 1 else ""
+            where = f"{one.name} {where}".strip() if len(runs) > 1 else where.replace("on ", "On ", 1)
+            if len(nets):
+                told.append(f"{where}: {_result_of(nets)}" if where else _result_of(nets))
     spaces = {one.space.name: count(one.space.num_archs) for one in runs}
     return told + [
         f"One supernet, trained once, holds {number} networks of the space {name}." for name, number in spaces.items()
     ]
 
 
-def _result_of(results: RunResults) -> str:
-    nets = results.verified
-    if not len(nets):
-        return ""
+def _result_of(nets: pd.DataFrame) -> str:
     best, fastest = nets.loc[nets["test_top1"].idxmax()], nets.loc[nets["measured_latency_ms"].idxmin()]
     told = (
-        f"The most accurate of {nets['arch_id'].nunique()} networks that were taken out of it classifies "
+        f"The most accurate of {len(nets)} networks that were taken out of it classifies "
         f"{percent(best['test_top1'])} of the test images rightly, in {milliseconds(best['measured_latency_ms'])} ms"
     )
     if best["arch_id"] == fastest["arch_id"]:
@@ -73,7 +80,8 @@ def _tiles_of(results: RunResults) -> list[Tile]:
         gain = (nets["test_top1"] - nets["test_top1_before"]).mean()
         errors = [(nets["predicted_top1"] - nets[name]).abs().mean() for name in ("test_top1_before", "val_top1")]
         best = nets.loc[nets["test_top1"].idxmax()]
-        note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured"
+        where = f" on {best['device']}" if "device" in nets and nets["device"].nunique() > 1 else ""
+        note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured{where}"
         tiles.append(Tile(title="Best verified top-1", value=percent(best["test_top1"]), note=note))
         note = f"points of top-1, mean of {len(nets)} networks"
         tiles.append(Tile(title="Gain by fine-tuning", value=points(gain), note=note))

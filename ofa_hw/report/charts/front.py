@@ -168,6 +168,8 @@ class _FrontChart:
         tooltip = [*self._tooltip()]
         base = alt.Chart(alt.Data(values=values)).encode(self.x, self.y, tooltip=tooltip)
         along, upright = self.axes["x"], self.axes["y"]
+        label = base.encode(text="label:N")
+        told: dict[str, Any] = {"fontSize": 11.5, "fontWeight": "bold", "align": "left", "dx": 9, "dy": -9}
         interval = {"y": alt.Y("y_low:Q", title=_axis_title(upright)), "y2": "y_high:Q"}
         return [
             base.mark_rule(color=color("muted"), strokeDash=[2, 3], strokeWidth=1).encode(
@@ -177,11 +179,10 @@ class _FrontChart:
             base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
                 alt.X("x_low:Q", title=_axis_title(along)), x2="x_high:Q", color=self.series
             ),
+            label.mark_text(**told, stroke=color("surface"), strokeWidth=3),
+            label.mark_text(**told, color=color("ink")),
             base.mark_circle(size=130, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=self.series),
             *([_ring(base, size=300)] if interactive else []),
-            base.mark_text(fontSize=11.5, fontWeight="bold", color=color("ink"), align="left", dx=9, dy=11).encode(
-                text="label:N"
-            ),
         ]
 
     def _verified_point(self, row: Mapping[Any, Any]) -> dict[str, Any]:

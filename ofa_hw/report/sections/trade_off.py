@@ -64,7 +64,7 @@ def _about(fronts: Sequence[DeviceFront]) -> str:
     has_line = any(len(front.figures) == 2 for front in fronts)
     line = f"the line is the {what}" if has_line else f"larger ones are the {what}"
     if len(fronts) > 1:
-        told = [f"One colour a device: dots are sampled subnets, {line}."]
+        told = [f"Each has a colour: dots are sampled subnets, {line}."]
     elif SAMPLED in front_series(fronts):
         told = [f"Each dot is a subnet of the one supernet; {line}."]
     else:
