@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,9 +22,12 @@ from ofa_hw.training.batches import CPU, ImageBatches
 from ofa_hw.training.checkpoint import read_weights
 from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
+from ofa_hw.training.estimate import estimate_seconds, in_words
 from ofa_hw.training.ranks import ALONE, Ranks
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import CHECKPOINT_SECONDS, Trainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,7 +136,10 @@ def train_run(
             ranks=ranks,
             checkpoint_seconds=checkpoint_seconds,
         )
-        trainer.resume()
+        if not trainer.resume() and ranks.is_first:
+            num_images = sum(phase.num_steps(training.batch_size) for phase in training.phases) * training.batch_size
+            cost = in_words(estimate_seconds(net, training))
+            logger.info("%s images in %d phases, about %s here", f"{num_images:,}", len(training.phases), cost)
         trainer.train(progress)
 
 
