@@ -11,6 +11,7 @@ import click
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
 from ofa_hw.cli.device_options import changed, reach_options
 from ofa_hw.cli.options import json_option, seed_option
+from ofa_hw.cli.words import Commands
 
 if TYPE_CHECKING:
     from ofa_hw.bench import Benchmark, Comparison
@@ -61,7 +62,7 @@ def gate_options(function: F) -> F:
     return function
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True)
 @click.option("--suite", "suite_file", type=_FILE, help="The TOML file that names models and blocks.")
 @click.option("--device", "device_name", default="host", show_default=True, help="A device of `ofa-hw devices`.")
 @click.option("--baseline", type=_FILE, help="An earlier benchmark.json to compare with.  [default: none]")

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from ofa_hw import __version__
+from ofa_hw.cli.words import Commands
 from ofa_hw.errors import OfaHwError
 
 COMMANDS = {
@@ -36,7 +37,7 @@ COMMANDS = {
 """Each command with its summary, in the order of the work; the rest is in the module of its name."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Commands):
     """The group of `COMMANDS`, none of which is imported before it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -119,6 +120,10 @@ def main(verbose: bool) -> None:
 
     A supernet is trained once; every device gets its own network from it, chosen by latency that was measured on
     that device.
+
+    \b
+    Completion of commands and options in your shell (zsh: zsh_source, fish: fish_source):
+      eval "$(_OFA_HW_COMPLETE=bash_source ofa-hw)"
 
     \b
     Example:

@@ -8,12 +8,13 @@ import click
 
 from ofa_hw.cli.console import print_facts, print_json, print_table
 from ofa_hw.cli.options import json_option
+from ofa_hw.cli.words import Commands
 
 if TYPE_CHECKING:
     from ofa_hw.space import ArchConfig, SearchSpace
 
 
-@click.group()
+@click.group(cls=Commands)
 def command() -> None:
     """Show the spaces of architectures.
 

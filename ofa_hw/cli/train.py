@@ -9,6 +9,7 @@ import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
 from ofa_hw.cli.options import json_option, note_command, seed_option, threads_option
+from ofa_hw.cli.words import OneOf
 
 if TYPE_CHECKING:
     from ofa_hw.training import Phase
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--strategy",
-    type=click.Choice(("progressive-shrinking", "all-at-once", "sandwich")),
+    type=OneOf(("progressive-shrinking", "all-at-once", "sandwich")),
     help="In which order the choices open.  [default: progressive-shrinking from 80 epochs on, else all-at-once]",
 )
 @click.option(
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--precision",
-    type=click.Choice(("fp32", "bf16", "fp16")),
+    type=OneOf(("fp32", "bf16", "fp16")),
     default="fp32",
     show_default=True,
     help="What convolutions are computed in.",
