@@ -31,7 +31,7 @@ COMMANDS = {
     "bench": "Time a suite of models; fail where one is slower.",
     "lut": "Show, validate and compare latency tables.",
     "devices": "List the devices that can be measured.",
-    "space": "Show the spaces of architectures.",
+    "space": "Show the spaces of architectures, and begin one.",
     "doctor": "Tell what is installed here and how quiet the machine is.",
 }
 """Each command with its summary, in the order of the work; the rest is in the module of its name."""
