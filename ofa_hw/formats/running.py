@@ -1,7 +1,7 @@
 """Model files run in their runtimes, an image at a time, on one core.
 
-A runtime may take its process with it when it opens a file: of scales that no arithmetic holds, or damaged. So each file
-is first opened and run in a child.
+A runtime may take its process with it when it opens a file: of scales that no arithmetic holds, or damaged. So each is
+first opened and run in a child.
 """
 
 from __future__ import annotations
