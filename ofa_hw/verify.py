@@ -347,7 +347,8 @@ def export_metadata(run: RunFolder, *, is_finetuned: bool) -> Mapping[str, str]:
         "supernet_sha256": sha256_of(run.supernet_path),
         "weights": "fine-tuned for this network" if is_finetuned else "as in the supernet",
     }
-    return {**describe(data["classes"], data["mean"], data["std"]), "provenance": json.dumps(provenance)}
+    size = {"image_size": str(data.get("image_size", run.space.resolutions[-1]))}
+    return {**describe(data["classes"], data["mean"], data["std"]), **size, "provenance": json.dumps(provenance)}
 
 
 def _workload(space: SearchSpace, arch: ArchConfig, subnet: nn.Sequential) -> Workload:

@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "Evaluate and time the front's networks for real.",
     "finetune": "Fine-tune a network of the supernet.",
     "export": "Write a network for its runtime, checked against torch.",
+    "predict": "Classify images by an exported network.",
     "runs": "List the runs: how far each is, and its best networks.",
     "report": "Make the report of a run.",
     "bench": "Time a suite of models; fail where one is slower.",

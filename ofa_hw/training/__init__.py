@@ -2,6 +2,7 @@
 
 from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.cpu import prepare_cpu
+from ofa_hw.training.data import Dataset, ImageSet, load_dataset
 from ofa_hw.training.finetune import FinetuneConfig, finetune
 from ofa_hw.training.runs import create_run, load_supernet, open_images, read_metrics, train_run
 from ofa_hw.training.sampling import sample_run
@@ -9,7 +10,9 @@ from ofa_hw.training.schedule import STRATEGIES, Phase, all_at_once, best_strate
 
 __all__ = [
     "STRATEGIES",
+    "Dataset",
     "FinetuneConfig",
+    "ImageSet",
     "Phase",
     "TrainingConfig",
     "all_at_once",
@@ -17,6 +20,7 @@ __all__ = [
     "budget",
     "create_run",
     "finetune",
+    "load_dataset",
     "load_supernet",
     "open_images",
     "prepare_cpu",

@@ -67,7 +67,8 @@ def create_run(
     )
     space = dataclasses.replace(space, num_classes=len(dataset.train.classes))
     mean, std = dataset.channel_statistics
-    described = settings | {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
+    size = {"image_size": dataset.train.pixels.shape[-1]}
+    described = settings | size | {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
     return RunFolder.create(path, {"space": space.to_dict(), "data": described, "training": training.to_dict()})
 
 
