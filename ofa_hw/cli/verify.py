@@ -61,6 +61,7 @@ def command(
     from ofa_hw.run import RunFolder
     from ofa_hw.search.front import read_front_archs
     from ofa_hw.training import FinetuneConfig, prepare_cpu
+    from ofa_hw.training.runs import training_config
     from ofa_hw.verify import pick_along, predict, verify_run
 
     folder = RunFolder.open(run)
@@ -75,7 +76,9 @@ def command(
             table,
             get_profiler(device.runtime, device),
             num_random=num_random,
-            tuning=FinetuneConfig(num_images=finetune_images) if finetune_images else None,
+            tuning=(
+                FinetuneConfig.like(training_config(folder), num_images=finetune_images) if finetune_images else None
+            ),
             plan=plan_for(device, max_seconds=max_seconds),
             num_workers=num_workers,
             seed=seed,

@@ -12,12 +12,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from ofa_hw.cli.main import main
+from ofa_hw.cli.train import command as train
 from ofa_hw.run import RunFolder
+from ofa_hw.training import FinetuneConfig
+from ofa_hw.training.config import AUGMENTATIONS
+from ofa_hw.training.runs import training_config
 from ofa_hw.training.schedule import SHRINKING_EPOCHS
 
 SHORT = ("train", "--strategy", "progressive-shrinking", "--epochs", "0.6", "--threads", "1", "--batch-size", "32")
@@ -213,3 +218,42 @@ def test_training_on_a_folder_of_images_takes_their_classes(invoke: Callable[...
     run = RunFolder.open("run")
     assert run.space.num_classes == 3
     assert run.config["data"]["classes"] == ["cat", "dog", "emu"]
+
+
+USUAL = (
+    "--weight-decay",
+    "0.001",
+    "--label-smoothing",
+    "0",
+    "--warm-up",
+    "0.2",
+    "--augmentation",
+    "shift",
+    "--lr",
+    "0.2",
+)
+
+
+def test_the_usual_options_are_kept_in_the_run_and_by_resume(invoke: Callable[..., Result]) -> None:
+    words = ("train", "--epochs", "0.2", "--threads", "1", "--run", "run", *USUAL)
+    assert invoke(*words).exit_code == 0
+    training = training_config(RunFolder.open("run"))
+    assert (training.weight_decay, training.label_smoothing) == (0.001, 0.0)
+    assert (training.max_shift, training.flip) == (1, False)
+    assert [(phase.warmup_fraction, phase.learning_rate) for phase in training.phases] == [(0.2, 0.2)]
+    assert FinetuneConfig.like(training).flip is False
+    assert FinetuneConfig.like(training).weight_decay == 0.001
+    weights = Path("run/supernet.safetensors").read_bytes()
+    again = invoke(*words, "--resume")
+    assert again.exit_code == 0, again.output
+    assert Path("run/supernet.safetensors").read_bytes() == weights
+    for option, value in (("--weight-decay", "0.1"), ("--augmentation", "none"), ("--warm-up", "0.1"), ("--lr", "1")):
+        told = one_line_of(invoke("train", "--resume", "--run", "run", option, value), exit_code=2)
+        assert "a resumed training keeps what run/config.toml says" in told
+        assert option.replace("--lr", "--learning-rate") in told
+
+
+def test_the_augmentations_are_those_of_the_library() -> None:
+    option = next(option for option in train.params if option.name == "augmentation")
+    assert isinstance(option.type, click.Choice)
+    assert list(option.type.choices) == list(AUGMENTATIONS)
