@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from ofa_hw.space import Genes, SearchSpace
 
 FloatArray = npt.NDArray[np.float64]
 Direction = Literal["min", "max"]
+Source = Literal["counted", "measured", "predicted", "estimated"]
+"""Where a figure comes from: counted from the network itself, measured on a device, predicted by what was fitted to
+measurements, or estimated by a vendor's tool."""
 
 
 class Objective(Protocol):
@@ -44,6 +47,10 @@ class Objective(Protocol):
     def direction(self) -> Direction:
         """Whether less or more is better."""
 
+    @property
+    def source(self) -> Source:
+        """Where the values come from; an objective of a plug-in that does not say is taken as predicted."""
+
     def evaluate(self, genes: Genes) -> FloatArray:
         """Return the values (n,) for `genes` (n, num_genes)."""
 
@@ -60,21 +67,33 @@ class UncertainObjective(Protocol):
         """Return the ends (n,) and (n,) between which the true value lies with probability `coverage`."""
 
 
+def source_of(objective: Objective) -> Source:
+    """Return where the values of `objective` come from: `predicted`, which claims least, where it does not say.
+
+    Raises:
+        InvalidInputError: it says something else than the four there are.
+    """
+    source: Source = getattr(objective, "source", "predicted")
+    if source not in get_args(Source):
+        raise InvalidInputError(
+            f"the source of objective {objective.name} must be one of {', '.join(get_args(Source))}; came {source!r}"
+        )
+    return source
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LutLatency:
-    """The latency of networks of `space` in milliseconds by `table`, its calibration applied."""
+    """The latency of networks of `space` in milliseconds by `table`, its calibration applied.
+
+    The blocks were measured, the network was not: its latency is a prediction.
+    """
 
     space: SearchSpace
     table: LatencyTable
     name: str = "latency"
     unit: str = "ms"
     direction: Direction = "min"
-
-    @property
-    def origin(self) -> str:
-        """The table in words: its file where it has one, and the device."""
-        device = f"device {self.table.device}"
-        return device if self.table.origin is None else f"{self.table.origin} ({device})"
+    source: Source = "predicted"
 
     def evaluate(self, genes: Genes) -> FloatArray:
         """Return latencies (n,); TableError where the table lacks a block."""
@@ -98,6 +117,7 @@ class Macs:
     name: str = "macs"
     unit: str = ""
     direction: Direction = "min"
+    source: Source = "counted"
 
     @functools.cached_property
     def _costs(self) -> BlockCosts:
@@ -116,6 +136,7 @@ class Params:
     name: str = "params"
     unit: str = ""
     direction: Direction = "min"
+    source: Source = "counted"
 
     @functools.cached_property
     def _costs(self) -> BlockCosts:
@@ -135,6 +156,7 @@ class PeakMemory:
     name: str = "peak_memory"
     unit: str = "bytes"
     direction: Direction = "min"
+    source: Source = "counted"
 
     def __post_init__(self) -> None:
         if self.bytes_per_value < 1:
@@ -159,6 +181,7 @@ class WorstRelativeLatency:
     name: str = "relative_latency"
     unit: str = ""
     direction: Direction = "min"
+    source: Source = "predicted"
 
     @functools.cached_property
     def _references(self) -> FloatArray:

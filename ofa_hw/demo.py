@@ -13,6 +13,7 @@ import numpy as np
 from ofa_hw import __version__
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.cost import LutLatency
+from ofa_hw.deploy import TrainedRun, pick_along, predict, verify_run
 from ofa_hw.lut import LatencyTable, calibrate_table, draw_networks
 from ofa_hw.plugins import find_device, get_profiler
 from ofa_hw.predictor import AccuracyPredictor, read_samples
@@ -20,11 +21,10 @@ from ofa_hw.profiling import Device, Profiler, Workload, measure, plan_for
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.report import Figure, RunResults, note_figure, write_report
 from ofa_hw.run import RunFolder
-from ofa_hw.search import SearchProblem, Top1, read_front_archs, search_front
+from ofa_hw.search import ParetoFront, SearchProblem, Top1, search_front
 from ofa_hw.space import get_space
 from ofa_hw.training import FinetuneConfig, create_run, progressive_shrinking, sample_run, train_run
 from ofa_hw.training.data import BUILTIN
-from ofa_hw.verify import corner_test_top1, pick_along, predict, verify_run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def run_demo(
 
 
 class _Demo:
-    """The stages, each leaving its file in the run folder."""
+    """The stages; each writes last, at once, the file or folder by which it is known to be done."""
 
     def __init__(
         self, path: Path, config: DemoConfig, device: Device, profiler: Profiler, progress: ProgressCallback
@@ -109,12 +109,12 @@ class _Demo:
         predictor = AccuracyPredictor.fit_samples(
             self.run.space, samples, seed=self.config.seed, on_progress=self.progress
         )
-        predictor.save(self.run.predictor_path)
         soft = AccuracyPredictor.fit_samples(
             self.run.space, samples, score="mean_log_likelihood", seed=self.config.seed, on_progress=self.progress
         )
         title = "A predictor of the soft score mean_log_likelihood, Kendall tau on held-out subnets"
         self.note("predictor_soft_kendall_tau", title, soft.figures.kendall_tau, "tau", False)
+        predictor.save(self.run.predictor_path)
 
     def measure(self) -> None:
         """Time the blocks and the networks that calibrate them in the same rounds."""
@@ -147,7 +147,7 @@ class _Demo:
 
     def verify(self) -> None:
         config, table = self.config, LatencyTable.read(self.table_path)
-        archs = read_front_archs(self.run.front_path, self.run.space)
+        archs = ParetoFront.read(self.run.front_path, self.run.space).archs
         verify_run(
             self.run,
             pick_along(predict(self.run, archs, table), config.num_verified),
@@ -162,7 +162,7 @@ class _Demo:
 
     def report(self, began: float) -> RunResults:
         """Note what the demo itself has measured, and write the report."""
-        for name, top1 in corner_test_top1(self.run).items():
+        for name, top1 in TrainedRun(self.run).corner_test_top1().items():
             self.note(f"test_top1_{name}", f"Top-1 of the {name} subnet, test images", top1, "fraction", False)
         self.note("demo_seconds", "The demo up to its report", round(time.monotonic() - began, 1), "s", True)
         self.note("demo_peak_memory", "Peak memory of the demo", round(_peak_memory_mb()), "MB", True)

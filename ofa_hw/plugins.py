@@ -11,7 +11,11 @@ from ofa_hw.profiling.device import Device, read_devices
 from ofa_hw.profiling.protocol import Profiler
 
 PROFILERS_GROUP = "ofa_hw.profilers"
-"""Each entry is a callable: a `Device`, or None for this machine, to a `Profiler`."""
+"""Each entry is a callable: a `Device`, or None for this machine, to a `Profiler`.
+
+A profiler may have `transports`, the names of those that it knows (only `local` where it has none), and `option_types`,
+the dataclasses that declare the options of a device which it and its transport know (none).
+"""
 DEVICES_GROUP = "ofa_hw.devices"
 """Each entry is a callable: nothing to a dict of `Device` by name."""
 OBJECTIVES_GROUP = "ofa_hw.objectives"
@@ -29,12 +33,20 @@ def get_profiler(name: str, device: Device | None = None) -> Profiler:
     """Return the profiler of the runtime `name`, on `device` or, with None, on this machine.
 
     Raises:
-        InvalidInputError: there is no such profiler; the message lists the names.
+        InvalidInputError: there is no such profiler, or it knows the transport or an option of `device` not; the
+            message lists what there is.
     """
     for entry in importlib.metadata.entry_points(group=PROFILERS_GROUP, name=name):
-        profiler: Profiler = entry.load()(device)
+        if device is None:
+            profiler: Profiler = entry.load()(None)
+            return profiler
+        device = device.changed(runtime=name)
+        profiler = entry.load()(device)
+        device.require_transport(getattr(profiler, "transports", ("local",)))
+        device.check_options(*getattr(profiler, "option_types", ()))
         return profiler
-    raise InvalidInputError(f"no profiler {name!r}; there are {', '.join(list_profilers())}")
+    where = "" if device is None else f"device {device.name!r}: "
+    raise InvalidInputError(f"{where}no profiler {name!r}; there are {', '.join(list_profilers())}")
 
 
 def list_devices(own: Path = OWN_DEVICES) -> dict[str, Device]:

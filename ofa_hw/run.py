@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
+import fcntl
+import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +67,26 @@ class RunFolder:
                 f"{run.path} is not a run folder (it has no config.toml); make one with `ofa-hw train --run {run.path}`"
             )
         return run
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run, so that no other process appends to its journals meanwhile; the system frees it at any end.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        with open(self.path / ".lock", "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise RunError(
+                    f"one process at a time may work on {self.path}; process {file.read()} does: wait until it ends"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
 
     @property
     def config(self) -> dict[str, Any]:

@@ -124,14 +124,14 @@ def best_exported(run: RunFolder) -> tuple[Path, str]:
     Raises:
         RunError: nothing was exported yet; the message names the command that goes on.
     """
+    files = [path for path in exported_files(run) if path.suffix != ".pt2"]
     try:
-        rows = [row for row in _rows(run.verified_path) if (run.path / row["exported"]).is_file()]
+        rows = [row for row in _rows(run.verified_path) if run.path / row["exported"] in files]
         best = max(rows, key=lambda row: float(row["val_top1"]), default=None)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run.verified_path} is damaged ({error}); make it again with `ofa-hw verify`") from error
     if best is not None:
         return run.path / best["exported"], f"the best of {len(rows)} verified networks on the validation images"
-    files = [path for path in exported_files(run) if path.suffix != ".pt2"]
     if not files:
         raise RunError(f"{run.path} has no exported network yet; go on with `{run_status(run).next_command}`")
     return files[0], "the file that was exported last"

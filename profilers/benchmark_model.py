@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 import re
+from collections.abc import Mapping
 
 from ofa_hw.errors import DeviceError
 
@@ -54,21 +57,25 @@ def parse_benchmark(text: str) -> BenchmarkReport:
     Raises:
         DeviceError: it holds no timings; the message repeats its last line.
     """
-    values: dict[str, float] = {}
-    for field, pattern in _FIELDS.items():
-        found = re.search(pattern, text)
-        if found:
-            values[field] = float(found[1])
+    values = _numbers(text, _FIELDS)
     # The first such line tells of the warm-up, the last of the runs that count.
     runs = list(_RUNS.finditer(text))
     if "avg_us" not in values or not runs or not values["avg_us"] > 0:
         lines = text.strip().splitlines() or ["nothing"]
         raise DeviceError(f"benchmark_model must tell its timings; it ended with: {lines[-1][:200]}")
-    for field, name in _OF_RUNS.items():
-        found = re.search(rf"\b{name}={_NUMBER}", runs[-1][0])
-        if found:
-            values[field] = float(found[1])
+    values |= _numbers(runs[-1][0], {field: rf"\b{name}={_NUMBER}" for field, name in _OF_RUNS.items()})
     return BenchmarkReport(num_runs=int(runs[-1][1]), delegation=_delegation(text), **values)
+
+
+def _numbers(text: str, patterns: Mapping[str, str]) -> dict[str, float]:
+    """Return what `text` tells of each field, without what is no number that a phone can measure."""
+    values = {}
+    for field, pattern in patterns.items():
+        found = re.search(pattern, text)
+        with contextlib.suppress(ValueError):
+            if found and 0 <= float(found[1]) < math.inf:
+                values[field] = float(found[1])
+    return values
 
 
 def _delegation(text: str) -> str:

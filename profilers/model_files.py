@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import base64
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
+from ofa_hw.errors import DeviceError, MissingDependencyError
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
 from ofa_hw.profiling.protocol import Times
+from profilers import worker_process
 from profilers.ssh import SshTransport
-from profilers.transport import LocalTransport, Transport, Worker
+from profilers.transport import WORKER, LocalTransport, Transport, Worker
 
 _LEAST_CAPACITY_BYTES = 200e6
 
-TRANSPORTS: dict[str, Callable[[Device], Transport]] = {"local": LocalTransport, "ssh": SshTransport}
+
+class TransportType(Protocol):
+    """A class of `Transport`."""
+
+    @property
+    def option_types(self) -> tuple[type, ...]:
+        """The dataclasses that declare its own options of a device."""
+        ...
+
+    def __call__(self, device: Device, *, worker: Path, env: Mapping[str, str]) -> Transport:
+        """Return the way to `device`, where the script `worker` runs with `env`."""
+        ...
+
+
+TRANSPORTS: Mapping[str, TransportType] = {"local": LocalTransport, "ssh": SshTransport}
 
 
 class ModelFileProfiler(ABC):
     """A runtime that opens model files, on this machine or on a board with Python.
 
     `distribution` is the package that brings the runtime, `extra` the extra of ofa-hw that installs it here.
+    `option_types` are the dataclasses that declare the runtime's own options of a device; an instance has its
+    transport's beside them. `transports` are the ways to a device by name. `worker` is the script that opens the
+    models, beside which a board needs nothing of ofa-hw, and `env` its environment.
     """
 
     runtime: str
@@ -37,16 +57,23 @@ class ModelFileProfiler(ABC):
     is_nhwc: bool
     worker_runtime: str
     model_suffixes: tuple[str, ...] = ()
+    option_types: tuple[type, ...] = ()
+    transports: Mapping[str, TransportType] = TRANSPORTS
+    worker: Path = WORKER
+    env: Mapping[str, str] = {}
 
     def __init__(self, device: Device | None = None) -> None:
-        """Time on `device`; None stands for this machine with one thread."""
+        """Time on `device`; None stands for this machine with one thread.
+
+        Raises:
+            InvalidInputError: the device has a transport or an option that is not known here.
+        """
         self.device = device or Device(name="host", runtime=self.runtime)
-        if self.device.transport not in TRANSPORTS:
-            raise InvalidInputError(
-                f"device {self.device.name!r}: {self.runtime} is reached by {' or '.join(TRANSPORTS)}; "
-                f"came transport {self.device.transport!r}"
-            )
-        self.transport = TRANSPORTS[self.device.transport](self.device)
+        self.device.require_transport(self.transports)
+        transport = self.transports[self.device.transport]
+        self.option_types = (*self.option_types, *transport.option_types)
+        self.device.check_options(*self.option_types)
+        self.transport = transport(self.device, worker=self.worker, env=self.env)
 
     @abstractmethod
     def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
@@ -101,7 +128,7 @@ class ModelFileProfiler(ABC):
             "options": self.options(workloads, plan),
         }
         names = [workload.name for workload in workloads]
-        return WorkerSession(worker, request, names=names, is_nhwc=self.is_nhwc, clean=clean)
+        return WorkerSession(worker, request, names=names, is_nhwc=self.is_nhwc, clean=clean, seconds=plan.max_seconds)
 
     def _version(self) -> str:
         version: str | None = self._machine["versions"][self.distribution]
@@ -134,15 +161,19 @@ class WorkerSession:
         names: Sequence[str],
         is_nhwc: bool,
         clean: Callable[[], None],
+        seconds: float,
     ) -> None:
         """Let `worker` open the models of `request`; `clean` is called when all is over, also when this fails.
+
+        Each answer may take `seconds`, or `ANSWER_SECONDS` where these are more.
 
         Raises:
             DeviceError: naming the workload that cannot be built.
         """
         self._worker, self._is_nhwc, self._clean = worker, is_nhwc, clean
+        self._seconds = max(seconds, worker_process.ANSWER_SECONDS)
         try:
-            answer = worker.ask({"op": "open", **request})
+            answer = self._ask({"op": "open", **request})
             if not answer["ok"]:
                 raise DeviceError(f"{worker.name} cannot build {names[answer['index']]}: {answer['error']}")
         except BaseException:
@@ -154,18 +185,31 @@ class WorkerSession:
         """Return the output of the model with this index, BCHW or logits."""
         x = np.ascontiguousarray(x_BCHW.transpose(0, 2, 3, 1) if self._is_nhwc else x_BCHW)
         text = base64.b64encode(x.tobytes()).decode()
-        answer = self._worker.ask({"op": "run", "index": index, "input": text, "shape": list(x.shape)})
-        y = np.frombuffer(base64.b64decode(answer["output"]), np.float32).reshape(answer["shape"])
+        answer = self._ask({"op": "run", "index": index, "input": text, "shape": list(x.shape)})
+        y = np.frombuffer(base64.b64decode(answer["output"]), np.float32)
+        if y.size != math.prod(answer["shape"]):
+            raise DeviceError(
+                f"{self._worker.name}: an output of shape {answer['shape']} must have as many values; came {y.size}"
+            )
+        y = y.reshape(answer["shape"])
         return y.transpose(0, 3, 1, 2) if self._is_nhwc and y.ndim == 4 else y
 
     def time(self, order: Sequence[int], repeats: Sequence[int]) -> Times:
         """Return the times of the models in `order`."""
-        answer = self._worker.ask({"op": "time", "order": list(order), "repeats": list(repeats)})
+        answer = self._ask({"op": "time", "order": list(order), "repeats": list(repeats)})
         return Times(
-            ms=tuple(answer["ms"]), is_disturbed=tuple(answer["disturbed"]), others_load=float(answer["others_load"])
+            ms=tuple(answer["ms"]),
+            is_disturbed=tuple(answer["disturbed"]),
+            others_load=float(answer["others_load"]),
+            num_cores=answer["num_cores"],
         )
 
     def close(self) -> None:
-        """End the worker."""
-        self._worker.close()
-        self._clean()
+        """End the worker, and remove its files whatever happens meanwhile."""
+        try:
+            self._worker.close()
+        finally:
+            self._clean()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._worker.ask(request, seconds=self._seconds)

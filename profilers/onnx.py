@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,13 @@ from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.onnx import write_onnx
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload
 from profilers.model_files import ModelFileProfiler
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnnxRuntimeOptions:
+    """What a device may say for ONNX Runtime: the execution provider."""
+
+    provider: str = "CPUExecutionProvider"
 
 
 class OnnxRuntimeProfiler(ModelFileProfiler):
@@ -22,6 +30,7 @@ class OnnxRuntimeProfiler(ModelFileProfiler):
     model_suffixes: tuple[str, ...] = (".onnx",)
     is_nhwc = False
     worker_runtime = "onnxruntime"
+    option_types = (OnnxRuntimeOptions,)
 
     def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
         """Return the .onnx file of `workload`."""
@@ -31,4 +40,4 @@ class OnnxRuntimeProfiler(ModelFileProfiler):
 
     def options(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> dict[str, Any]:
         """Return the execution provider."""
-        return {"provider": self.device.provider}
+        return {"provider": self.device.read(OnnxRuntimeOptions).provider}

@@ -1,8 +1,9 @@
-"""The ssh transport: the worker and its models are pushed to a board with Python, by the OpenSSH client."""
+"""The ssh transport: the worker and its models are pushed to a board with Python, over one shared connection."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 import shlex
@@ -11,35 +12,72 @@ import subprocess
 import tarfile
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
 from ofa_hw.profiling.device import Device
-from profilers.transport import WORKER, Worker
+from profilers.transport import THREAD_COUNTS, WORKER, Worker
 from profilers.worker_process import WorkerProcess
 
 _CONNECT_SECONDS = 10
 _PUSH_SECONDS = 600
+_PERSIST_SECONDS = 120
+"""How long the shared connection outlives its last command, where nobody is left to end it."""
+_SHORT = re.compile(r"[A-Za-z0-9/._-]{1,40}")
+"""Folders for sockets: their paths have about 100 bytes at most, and ssh reads blanks and % in its own way."""
 _FOLDER = re.compile(r"/[A-Za-z0-9._/-]*/ofa-hw\.[A-Za-z0-9]+")
 
 # Both are the same for every device: nothing of ours is put into them.
+# A worker of one's own imports `profilers.worker`, which is not installed on the board: it is sent before it.
 _UNPACK = 'folder=$(mktemp -d -t ofa-hw.XXXXXXXXXX) && echo "$folder" && exec tar -xf - -C "$folder"'
-_START = "import json, sys; exec(compile(json.loads(sys.stdin.readline()), 'worker', 'exec'))"
+_START = """import json, sys, types
+base, own = json.loads(sys.stdin.readline())
+module = types.ModuleType('profilers.worker')
+sys.modules['profilers'] = types.ModuleType('profilers')
+sys.modules['profilers'].worker = sys.modules['profilers.worker'] = module
+exec(compile(base, 'profilers/worker.py', 'exec'), module.__dict__)
+exec(compile(own, 'worker', 'exec'), globals())
+"""
+_SERVE = "from profilers.worker import MAKERS, serve; serve(MAKERS)"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SshOptions:
+    """What a device that is reached by ssh may say: what the client is told, and the board's `python`."""
+
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    identity_file: str = ""
+    ssh_config: str = ""
+    python: str = "python3"
 
 
 class SshTransport:
     """Workers run on the host of a device, in a folder of their own that is removed after them."""
 
-    def __init__(self, device: Device) -> None:
-        """Reach `device.host`; InvalidInputError where the device names none."""
-        if not device.host or device.host.startswith("-"):
-            raise InvalidInputError(f'device {device.name!r}: transport ssh needs host = "..."; came {device.host!r}')
-        self._device = device
-        # One connection is made and shared; it ends when this transport does.
-        self._sockets = tempfile.TemporaryDirectory(prefix="ofa-hw-")
-        weakref.finalize(self, _disconnect, self._command([], "-O", "exit"), self._sockets)
+    option_types: ClassVar[tuple[type, ...]] = (SshOptions,)
+
+    def __init__(self, device: Device, *, worker: Path = WORKER, env: Mapping[str, str] | None = None) -> None:
+        """Reach the host of `device`; InvalidInputError where the device names none.
+
+        `worker` is a script that needs nothing of ofa-hw but `profilers.worker`; it runs with `env` beside the
+        environment there.
+        """
+        self._device, self._options = device, device.read(SshOptions)
+        self._env = dict(env or {})
+        self._script = _SERVE if worker == WORKER else worker.read_text()
+        host = self._options.host
+        if not host or host.startswith("-"):
+            raise InvalidInputError(f'device {device.name!r}: transport ssh needs host = "..."; came {host!r}')
+        # The first command makes the connection and the others share it, through a socket in a folder of our own: the
+        # user's connections are never touched. It ends when this transport does.
+        usual = tempfile.gettempdir()
+        root = usual if _SHORT.fullmatch(usual) else "/tmp"  # noqa: S108 - mkdtemp gives a folder to us alone
+        self._socket = Path(tempfile.mkdtemp(prefix="ofa-hw-", dir=root)) / "s"
+        weakref.finalize(self, _disconnect, self._command([], "-O", "exit"), self._socket)
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the answer of a worker that is started for it."""
@@ -54,8 +92,8 @@ class SshTransport:
     ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Push `models` into a new folder of the host, and start a worker there."""
         archive, names = _pack(models, suffix)
-        told = self._run(["sh", "-c", _UNPACK], content=archive, seconds=_PUSH_SECONDS).decode(errors="replace")
-        folder = told.strip()
+        answer = self._run(["sh", "-c", _UNPACK], content=archive, seconds=_PUSH_SECONDS).decode(errors="replace")
+        folder = answer.strip()
         if not _FOLDER.fullmatch(folder):
             raise DeviceError(f"{self._device.name}: mktemp must tell a new folder; it told {folder[:100]!r}")
         try:
@@ -66,9 +104,10 @@ class SshTransport:
         return worker, [f"{folder}/{name}" for name in names], lambda: self._remove(folder)
 
     def _start_worker(self, *, num_threads: int) -> WorkerProcess:
-        words = ["env", f"OMP_NUM_THREADS={num_threads}", self._device.python, "-c", _START]
+        env = {**dict.fromkeys(THREAD_COUNTS, str(num_threads)), **self._env}
+        words = ["env", *(f"{key}={value}" for key, value in env.items()), self._options.python, "-c", _START]
         worker = WorkerProcess(self._command(words), name=self._device.name, explain=self._reason)
-        worker.send(WORKER.read_text())
+        worker.send([WORKER.read_text(), self._script])
         return worker
 
     def _remove(self, folder: str) -> None:
@@ -78,17 +117,25 @@ class SshTransport:
 
     def _run(self, words: Sequence[str], *, content: bytes = b"", seconds: float = 60) -> bytes:
         """Return what the command prints on the host."""
-        try:
-            done = subprocess.run(
-                self._command(words), input=content, capture_output=True, timeout=seconds, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise DeviceError(
-                f"{self._device.name}: {words[0]} did not end on the host within {seconds:g} s"
-            ) from error
-        if done.returncode:
-            text = " ".join(done.stderr.decode(errors="replace").split())
-            raise DeviceError(f"{self._device.name}: {self._reason(done.returncode, text)}")
+        # Not a pipe: the shared connection may keep it open, and its end would not come.
+        with tempfile.TemporaryFile() as stderr:
+            try:
+                done = subprocess.run(
+                    self._command(words),
+                    input=content,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    timeout=seconds,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise DeviceError(
+                    f"{self._device.name}: {words[0]} did not end on the host within {seconds:g} s"
+                ) from error
+            if done.returncode:
+                stderr.seek(0)
+                text = " ".join(stderr.read().decode(errors="replace").split())
+                raise DeviceError(f"{self._device.name}: {self._reason(done.returncode, text)}")
         return done.stdout
 
     def _command(self, words: Sequence[str], *own_words: str) -> list[str]:
@@ -96,7 +143,7 @@ class SshTransport:
 
         `own_words` are for the client itself.
         """
-        device = self._device
+        ours = self._options
         client = shutil.which("ssh")
         if client is None:
             raise MissingDependencyError("ssh is not installed; install the OpenSSH client (Debian: openssh-client)")
@@ -105,17 +152,20 @@ class SshTransport:
             f"ConnectTimeout={_CONNECT_SECONDS}",
             "ServerAliveInterval=5",
             "ServerAliveCountMax=3",
+            "ControlMaster=auto",
+            f"ControlPath={self._socket}",
+            f"ControlPersist={_PERSIST_SECONDS}",
         ]
         command = [client, *(word for option in options for word in ("-o", option))]
-        command += ["-F", device.ssh_config] if device.ssh_config else []
-        command += ["-p", str(device.port)] if device.port else []
-        command += ["-l", device.user] if device.user else []
-        command += ["-i", device.identity_file] if device.identity_file else []
-        return [*command, *own_words, "--", device.host, *([shlex.join(words)] if words else [])]
+        command += ["-F", ours.ssh_config] if ours.ssh_config else []
+        command += ["-p", str(ours.port)] if ours.port else []
+        command += ["-l", ours.user] if ours.user else []
+        command += ["-i", ours.identity_file] if ours.identity_file else []
+        return [*command, *own_words, "--", ours.host, *([shlex.join(words)] if words else [])]
 
     def _reason(self, code: int, text: str) -> str:
         """Return why a command failed on the host, and what to do."""
-        host, text = self._device.host, text[-300:]
+        host, text = self._options.host, text[-300:]
         if "Permission denied" in text and code == 255:
             return f"{host} refused the key; name another by identity_file, or add yours to authorized_keys ({text})"
         if code == 255:
@@ -139,6 +189,9 @@ def _pack(models: Iterable[bytes | Path], suffix: str) -> tuple[bytes, list[str]
     return archive.getvalue(), names
 
 
-def _disconnect(command: list[str], sockets: tempfile.TemporaryDirectory[str]) -> None:
-    subprocess.run(command, capture_output=True, timeout=_CONNECT_SECONDS, check=False)
-    sockets.cleanup()
+def _disconnect(command: list[str], socket: Path) -> None:
+    # Where it does not end now, it does after `_PERSIST_SECONDS`.
+    if socket.exists():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, timeout=_CONNECT_SECONDS, check=False)
+    shutil.rmtree(socket.parent, ignore_errors=True)

@@ -13,6 +13,7 @@ from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload, random_input
+from ofa_hw.profiling.outputs import torch_on_one_thread
 from ofa_hw.profiling.protocol import Profiler
 from profilers.model_files import ModelFileProfiler
 from profilers.tflite_adb import AdbTfliteProfiler
@@ -41,7 +42,8 @@ class TfliteProfiler(ModelFileProfiler):
 
             # Latency does not depend on the ranges; that the outputs are right does.
             blocks = workload.folded()
-            ranges = value_ranges(blocks, random_input(blocks[0].spec))
+            with torch_on_one_thread():
+                ranges = value_ranges(blocks, random_input(blocks[0].spec))
             return write_tflite_int8(blocks, ranges, batch_size=plan.batch_size)
         raise InvalidInputError(f"dtype must be float32 or int8 for {self.runtime}; came {plan.dtype!r}")
 
@@ -105,7 +107,10 @@ def make_builtin_profiler(device: Device | None = None) -> Profiler:
 
 
 def _on_phone(local: TfliteProfiler, device: Device | None) -> AdbTfliteProfiler | None:
-    if device is None or device.transport != "adb":
+    if device is None:
+        return None
+    device.require_transport((*local.transports, *AdbTfliteProfiler.transports))
+    if device.transport not in AdbTfliteProfiler.transports:
         return None
     return AdbTfliteProfiler(
         device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import struct
@@ -20,6 +21,7 @@ from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workloa
 from ofa_hw.profiling.protocol import Session, Times
 from profilers.adb import Phone
 from profilers.benchmark_model import BenchmarkReport, parse_benchmark
+from profilers.phone_load import LOOK, PhoneLoad, load_between
 
 COOL_DOWN_POLL_SECONDS = 5.0
 COOL_DOWN_SECONDS = 300.0
@@ -34,18 +36,34 @@ _CALL_SECONDS = 600
 _MACHINES = {"arm64-v8a": 183, "armeabi-v7a": 40, "x86_64": 62, "x86": 3}
 """The machine number in an ELF header for each ABI of Android."""
 
-# Reads lines "model runs" from `order`; its arguments are the options of benchmark_model for all of them.
-_SCRIPT = b"""#!/bin/sh
+# Reads lines "model runs" from `order`; its arguments are the options of benchmark_model for all of them. Before and
+# after them it looks at how busy the phone is.
+_SCRIPT = f"""#!/bin/sh
 cd "$(dirname "$0")" || exit 1
+{{ {LOOK}; }} 2>/dev/null
 while read -r model runs; do
   echo "=== $model"
   "$@" --graph="$model" --num_runs="$runs" 2>&1 </dev/null || exit $?
 done <order
-"""
+echo "=== "
+{{ {LOOK}; }} 2>/dev/null
+exit 0
+""".encode()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdbOptions:
+    """What a phone may say: its `serial`, where several are attached, and the path of a `benchmark_model` for it."""
+
+    serial: str = ""
+    benchmark_model: str = ""
 
 
 class AdbTfliteProfiler:
     """TFLite models in `benchmark_model` on a phone; the same files are checked against torch on this machine."""
+
+    option_types: tuple[type, ...] = (AdbOptions,)
+    transports: tuple[str, ...] = ("adb",)
 
     model_suffixes: tuple[str, ...] = (".tflite",)
     method = "benchmark_model, a process for each sample: the median of its runs where it tells one, else their mean"
@@ -68,7 +86,9 @@ class AdbTfliteProfiler:
         self._use_delegate = use_delegate
         self._write = write
         self._open_locally = open_locally
-        self._phone = Phone(device.name, device.serial)
+        device.check_options(*self.option_types)
+        self._options = device.read(AdbOptions)
+        self._phone = Phone(device.name, self._options.serial)
 
     def check(self) -> None:
         """Return where the phone answers and the benchmark_model is for its processor."""
@@ -105,8 +125,8 @@ class AdbTfliteProfiler:
         status = self.thermal_status()
         if status is not None:
             state["temperature"] = f"thermal status {status}"
-        told = phone.tell(["dumpsys", "battery"])
-        battery = dict(re.findall(r"^\s*(level|temperature|status): (\S+)", told, re.MULTILINE))
+        answer = phone.tell(["dumpsys", "battery"])
+        battery = dict(re.findall(r"^\s*(level|temperature|status): (\S+)", answer, re.MULTILINE))
         if battery:
             tenths = battery.get("temperature", "")
             degrees = f", {int(tenths) / 10:.1f} C" if tenths.lstrip("-").isdigit() else ""
@@ -180,11 +200,11 @@ class AdbTfliteProfiler:
         return mask_of(tuple(range(int(count) if count.isdigit() else 1)))
 
     def _benchmark(self) -> Path:
-        path = Path(self.device.benchmark_model)
-        if not self.device.benchmark_model or not path.is_file():
+        path = Path(self._options.benchmark_model)
+        if not self._options.benchmark_model or not path.is_file():
             raise DeviceError(
                 f"{self.device.name}: benchmark_model must be the path of TFLite's benchmark_model for the phone's "
-                f"ABI; came {self.device.benchmark_model!r}: set it in ofa-hw.toml"
+                f"ABI; came {self._options.benchmark_model!r}: set it in ofa-hw.toml"
             )
         return path
 
@@ -197,7 +217,7 @@ class AdbTfliteProfiler:
         (machine,) = struct.unpack_from("<H", header, 18)
         if machine != _MACHINES[abi]:
             raise DeviceError(
-                f"{self.device.name}: {self.device.benchmark_model} must be built for {abi}, machine "
+                f"{self.device.name}: {self._options.benchmark_model} must be built for {abi}, machine "
                 f"{_MACHINES[abi]} in its ELF header; it is for machine {machine}"
             )
 
@@ -231,24 +251,35 @@ class AdbSession:
     def time(self, order: Sequence[int], repeats: Sequence[int]) -> Times:
         """Return what benchmark_model tells for each model of `order`, the phone cooled down in between."""
         ms: list[float] = []
+        loads: list[PhoneLoad] = []
         for start in range(0, len(order), _MODELS_AT_ONCE):
             stop = start + _MODELS_AT_ONCE
             self._profiler.cool_down()
-            ms += self._time_some(order[start:stop], repeats[start:stop])
-        return Times(ms=tuple(ms), is_disturbed=(False,) * len(ms))
+            some_ms, load = self._time_some(order[start:stop], repeats[start:stop])
+            ms += some_ms
+            loads += [load] if load else []
+        seconds = sum(load.seconds for load in loads)
+        return Times(
+            ms=tuple(ms),
+            is_disturbed=(False,) * len(ms),
+            others_load=sum(load.others_seconds for load in loads) / seconds if loads else 0.0,
+            num_cores=max((load.num_cores for load in loads), default=1),
+        )
 
-    def _time_some(self, order: Sequence[int], repeats: Sequence[int]) -> list[float]:
+    def _time_some(self, order: Sequence[int], repeats: Sequence[int]) -> tuple[list[float], PhoneLoad | None]:
         lines = [f"{index}.tflite {max(count, _MIN_RUNS)}\n" for index, count in zip(order, repeats, strict=True)]
         with tempfile.NamedTemporaryFile("w", suffix=".order") as file:
             file.writelines(lines)
             file.flush()
             self._phone.push([Path(file.name)], f"{self._folder}/order")
-        parts = self._phone.shell(self._command, seconds=_CALL_SECONDS).split("=== ")[1:]
+        before, *parts = self._phone.shell(self._command, seconds=_CALL_SECONDS).split("=== ")
+        after = parts.pop() if parts else ""
         if len(parts) != len(order):
             raise DeviceError(
                 f"{self._profiler.device.name}: benchmark_model was to run {len(order)} models; it ran {len(parts)}"
             )
-        return [self._parse(index, part).typical_ms for index, part in zip(order, parts, strict=True)]
+        ms = [self._parse(index, part).typical_ms for index, part in zip(order, parts, strict=True)]
+        return ms, load_between(before, after)
 
     def close(self) -> None:
         """Remove the folder."""

@@ -8,15 +8,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ofa_hw.profiling.device import Device
 from profilers.worker import Server
-from profilers.worker_process import WorkerProcess
+from profilers.worker_process import ANSWER_SECONDS, WorkerProcess
 
 WORKER = Path(__file__).with_name("worker.py")
 
-_THREAD_COUNTS = (
+THREAD_COUNTS = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -33,8 +33,8 @@ class Worker(Protocol):
 
     name: str
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to `request`; DeviceError where it is a no that names no model."""
+    def ask(self, request: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Return the answer to `request`; DeviceError where it takes longer, or is a no that names no model."""
         ...
 
     def close(self) -> None:
@@ -43,7 +43,10 @@ class Worker(Protocol):
 
 
 class Transport(Protocol):
-    """A way to a machine with Python."""
+    """A way to a machine with Python; its class is made of a device, a `worker` and an `env`, as `LocalTransport`."""
+
+    option_types: ClassVar[tuple[type, ...]]
+    """The dataclasses that declare its own options of a device."""
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return a worker's answer to one request that needs no model."""
@@ -66,6 +69,8 @@ class Transport(Protocol):
 class LocalTransport:
     """Workers are child processes of this one."""
 
+    option_types: ClassVar[tuple[type, ...]] = ()
+
     def __init__(self, device: Device, *, worker: Path = WORKER, env: Mapping[str, str] | None = None) -> None:
         """Run the script `worker` with `env` beside this process's environment; errors name `device`."""
         self._name = device.name
@@ -83,7 +88,7 @@ class LocalTransport:
         folder = Path(tempfile.mkdtemp(prefix="ofa-hw-"))
         try:
             paths = _write_models(folder, models, suffix)
-            env = {**os.environ, **dict.fromkeys(_THREAD_COUNTS, str(num_threads)), **self._env}
+            env = {**os.environ, **dict.fromkeys(THREAD_COUNTS, str(num_threads)), **self._env}
             # -P keeps this folder off the path, where `onnx.py` would hide the package of that name.
             worker = WorkerProcess([sys.executable, "-P", str(self._worker)], name=self._name, env=env)
         except BaseException:
@@ -94,6 +99,8 @@ class LocalTransport:
 
 class InProcessTransport:
     """No process at all: for runtimes that are stood in for, in tests."""
+
+    option_types: ClassVar[tuple[type, ...]] = ()
 
     def __init__(self, makers: Makers) -> None:
         """Serve the runtimes of `makers`."""
@@ -120,8 +127,8 @@ class InProcessWorker:
         self.name = "this process"
         self._server = Server(makers)
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to `request`."""
+    def ask(self, request: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Return the answer to `request`, however long it takes."""
         return self._server.answer({**request, "cores": []})
 
     def close(self) -> None:

@@ -15,10 +15,20 @@ from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workloa
 from ofa_hw.profiling.protocol import Profiler, Session
 from profilers.model_files import ModelFileProfiler
 from profilers.tvm_build import compile_module, fused_functions, import_tvm, make_target
-from profilers.tvm_rpc import RpcConnection, RpcSession
+from profilers.tvm_rpc import RpcConnection, RpcOptions, RpcSession
 from profilers.tvm_tune import Tuner, run_here
 
 Run = Callable[[Path, list[tuple[int, ...]]], list[float]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TvmOptions:
+    """What a device may say for TVM: the `target` and what links for it, `tune` and where schedules are kept."""
+
+    target: dict[str, Any] = dataclasses.field(default_factory=dict)
+    cross_compiler: str = ""
+    tune: bool = False
+    tune_database: str = "tvm-database"
 
 
 class TvmCompiler:
@@ -26,7 +36,7 @@ class TvmCompiler:
 
     def __init__(self, device: Device, run: Run) -> None:
         """Compile for the target of `device`; `run` times the candidates of tuning there."""
-        self._device = device
+        self._options = device.read(TvmOptions)
         self._run = run
         self._known: dict[tuple[tuple[BlockSpec, ...], int, int], bytes] = {}
 
@@ -49,15 +59,15 @@ class TvmCompiler:
     def version(self) -> str:
         """Return TVM's version and how functions are scheduled."""
         import_tvm()
-        schedule = "tuned" if self._device.tune else "scheduled by hand"
+        schedule = "tuned" if self._options.tune else "scheduled by hand"
         return f"{importlib.metadata.version('apache-tvm')}, {schedule}"
 
     def _compile(self, workload: Workload, plan: MeasurementPlan) -> bytes:
-        target = make_target(self._device.target, num_threads=plan.num_threads)
+        target = make_target(self._options.target, num_threads=plan.num_threads)
         module = fused_functions(workload.folded(), batch_size=plan.batch_size, target=target)
-        if self._device.tune:
-            module = Tuner(Path(self._device.tune_database), target, self._run).apply(module)
-        return compile_module(module, target=target, cross_compiler=self._device.cross_compiler)
+        if self._options.tune:
+            module = Tuner(Path(self._options.tune_database), target, self._run).apply(module)
+        return compile_module(module, target=target, cross_compiler=self._options.cross_compiler)
 
 
 class TvmProfiler(ModelFileProfiler):
@@ -70,6 +80,7 @@ class TvmProfiler(ModelFileProfiler):
     suffix = ".so"
     is_nhwc = False
     worker_runtime = "tvm"
+    option_types = (TvmOptions,)
 
     def __init__(self, device: Device | None = None) -> None:
         """Time on `device`; None stands for this machine with one thread."""
@@ -95,9 +106,12 @@ class TvmRpcProfiler:
     runtime = "tvm"
     method = "TVM's time_evaluator on the device"
     model_suffixes: tuple[str, ...] = ()
+    option_types: tuple[type, ...] = (TvmOptions, RpcOptions)
+    transports: tuple[str, ...] = ("rpc",)
 
     def __init__(self, device: Device) -> None:
         """Time on `device`, which names a server or a tracker."""
+        device.check_options(*self.option_types)
         self.device = device
         self._connection = RpcConnection(device)
         self._compiler = TvmCompiler(device, self._connection.run)
@@ -143,7 +157,10 @@ class TvmRpcProfiler:
 
 def make_profiler(device: Device | None = None) -> Profiler:
     """Return what times TVM: over RPC where the device says so, else in a worker."""
-    return TvmRpcProfiler(device) if device is not None and device.transport == "rpc" else TvmProfiler(device)
+    if device is None:
+        return TvmProfiler()
+    device.require_transport((*TvmProfiler.transports, *TvmRpcProfiler.transports))
+    return TvmRpcProfiler(device) if device.transport in TvmRpcProfiler.transports else TvmProfiler(device)
 
 
 def input_shape(workload: Workload, plan: MeasurementPlan) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import socket
 from collections.abc import Sequence
@@ -22,18 +23,29 @@ _CONNECT_SECONDS = 5
 _SESSION_SECONDS = 3600
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RpcOptions:
+    """Where the server of a device is: `host` and `port`, or the `tracker` as host:port and the device's `key`."""
+
+    host: str = ""
+    port: int = 0
+    tracker: str = ""
+    key: str = ""
+
+
 class RpcConnection:
     """Where the server of a device is."""
 
     def __init__(self, device: Device) -> None:
         """Read the addresses of `device`; InvalidInputError where it names neither server nor tracker."""
-        self._name, self._key = device.name, device.key
-        self._through_tracker = bool(device.tracker)
-        host, _, port = (device.tracker or f"{device.host}:{device.port}").rpartition(":")
-        if not host or not port.isdigit() or int(port) == 0 or (device.tracker and not device.key):
+        options = device.read(RpcOptions)
+        self._name, self._key = device.name, options.key
+        self._through_tracker = bool(options.tracker)
+        host, _, port = (options.tracker or f"{options.host}:{options.port}").rpartition(":")
+        if not host or not port.isdigit() or int(port) == 0 or (options.tracker and not options.key):
             raise InvalidInputError(
                 f"device {device.name!r}: transport rpc needs host and port of a TVM server, or tracker as host:port "
-                f"and a key; came {device.tracker or host + ':' + port!r}"
+                f"and a key; came {options.tracker or host + ':' + port!r}"
             )
         self._host, self._port = host, int(port)
 

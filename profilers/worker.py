@@ -6,9 +6,10 @@ It stands alone: it needs Python, numpy and the runtime, and nothing of ofa-hw, 
      "num_threads": n, "options": {...}}
     {"op": "run", "index": i, "input": base64 of float32, "shape": [...]}
     {"op": "time", "order": [i...], "repeats": [n...]}
-    {"op": "describe", "distributions": [name...]}   {"op": "state", "cores": [c...]}   {"op": "close"}
+    {"op": "describe", "distributions": [name...]}   {"op": "state", "cores": [c...]}
 
-Every answer has "ok"; where it is false, "error" says why in one line.
+Every answer has "ok"; where it is false, "error" says why in one line. The process ends, whatever it is doing, at
+{"op": "close"} or when stdin ends: where the near end was killed, nothing goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import gc
 import json
 import os
 import platform
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -141,8 +144,8 @@ def _concrete(name: str, dims: list[Any], shapes: dict[str, list[int]]) -> tuple
         return shape, ""
     side = 224 if len(dims) == 4 else 128
     shape = [(side if axis else 1) if is_open[axis] else dim for axis, dim in enumerate(dims)]
-    told = "x".join(map(str, shape))
-    return shape, f"assumed:{'_'.join(name.split())}={told}" if any(is_open[1:]) else ""
+    sizes = "x".join(map(str, shape))
+    return shape, f"assumed:{'_'.join(name.split())}={sizes}" if any(is_open[1:]) else ""
 
 
 @contextlib.contextmanager
@@ -454,6 +457,7 @@ class Server:
             "ms": times,
             "disturbed": disturbed,
             "others_load": max(others / elapsed, 0.0) if elapsed else 0.0,
+            "num_cores": os.cpu_count() or 1,
         }
 
     def do_describe(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -473,35 +477,39 @@ class Server:
         """Tell of the machine."""
         return {"ok": True, "state": machine_state(request["cores"])}
 
-    def do_close(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Say goodbye; the loop ends after it."""
-        return {"ok": True}
-
 
 def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
 
 
 def serve(makers: dict[str, Callable[[str, dict[str, Any]], Runner]]) -> None:
-    """Answer requests until one says close, or stdin ends."""
+    """Answer requests until the process ends: when one says close, or stdin ends."""
     # A runtime may print to stdout; what it prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     server = Server(makers)
-    for request in _requests():
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(requests,), daemon=True).start()
+    while True:
+        request = requests.get()
         try:
             answer = server.answer(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other side must hear of it
             answer = {"ok": False, "error": _one_line(error), "missing": isinstance(error, ImportError)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-        if request["op"] == "close":
-            return
 
 
-def _requests() -> Iterator[dict[str, Any]]:
-    for line in sys.stdin:
-        yield json.loads(line)
+def _receive(requests: queue.SimpleQueue[dict[str, Any]]) -> None:
+    """Hand over requests; then end the process, though a model may be running."""
+    try:
+        for line in sys.stdin:
+            request = json.loads(line)
+            if request["op"] == "close":
+                return
+            requests.put(request)
+    finally:
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from ofa_hw.errors import DeviceError, MissingDependencyError
+from profilers.answers import one_line, read_answer
 
+ANSWER_SECONDS = 60.0
+"""How long any answer may take at most, unless the caller has a longer time."""
 _CLOSE_SECONDS = 10
+_MOST_SECONDS = 1e6
+"""Timers refuse much more."""
 
 
 class WorkerProcess:
@@ -32,26 +40,46 @@ class WorkerProcess:
         """
         self.name = name
         self._explain = explain or _ended
+        self._is_late = False
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        # In a session of its own, so that it can be ended with all that it has started.
         self._process = subprocess.Popen(
-            list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=env, text=True
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=env,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
         )
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to `request`.
+    def ask(self, request: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Return the answer to `request`, for which the worker has `seconds`.
 
         Raises:
-            MissingDependencyError, DeviceError: the worker says no, or has ended.
+            MissingDependencyError, DeviceError: the worker says no, has ended, answers nonsense, or not in time, after
+                which it is ended.
         """
         assert self._process.stdout is not None
-        self.send(request)
-        line = self._process.stdout.readline()
+        with self._within(seconds):
+            self.send(request)
+            line = self._process.stdout.readline()
+        if self._is_late:
+            raise DeviceError(
+                f"{self.name}: the worker must answer {request['op']!r} within {seconds:g} s, and was ended; give more "
+                "time, or leave out the model that takes so long"
+            )
         if not line:
             raise DeviceError(f"{self.name}: {self._how_it_ended()}")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer = read_answer(line, request)
+        except ValueError as error:
+            raise DeviceError(f"{self.name}: the worker is not understood: {error}") from error
         if not answer["ok"] and answer.get("missing"):
             raise MissingDependencyError(f"{self.name}: {answer['error']}")
-        if not answer["ok"] and "index" not in answer:
+        if not answer["ok"] and answer.get("index") is None:
             raise DeviceError(f"{self.name}: {answer['error']}")
         return answer
 
@@ -63,24 +91,48 @@ class WorkerProcess:
             self._process.stdin.flush()
 
     def close(self) -> None:
-        """End the process, politely if it still listens."""
+        """End the process: by word, and by force where it does not listen, or where this is interrupted."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write('{"op": "close"}\n')
-            self._process.stdin.close()
         try:
-            self._process.wait(timeout=_CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+            with self._within(_CLOSE_SECONDS):
+                with contextlib.suppress(BrokenPipeError):
+                    self._process.stdin.write('{"op": "close"}\n')
+                    self._process.stdin.close()
+                self._process.wait()
+        finally:
+            self._kill()
             self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._stderr.close()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            self._stderr.close()
+
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """End the worker where what is done in here takes longer, which ends all waiting for it."""
+        timer = threading.Timer(min(seconds, _MOST_SECONDS), self._end_late)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _end_late(self) -> None:
+        self._is_late = True
+        self._kill()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:  # pragma: no cover - Windows has no groups of processes
+                self._process.kill()
 
     def _how_it_ended(self) -> str:
-        code = self._process.wait()
+        with self._within(_CLOSE_SECONDS):
+            code = self._process.wait()
         self._stderr.seek(0)
-        return self._explain(code, " ".join(self._stderr.read().decode(errors="replace").split()))
+        return self._explain(code, one_line(self._stderr.read().decode(errors="replace")))
 
 
 def _ended(code: int, text: str) -> str:

@@ -1,5 +1,6 @@
 """Images are classified as the networks of a run are judged."""
 
+import csv
 import dataclasses
 import json
 import shutil
@@ -12,11 +13,14 @@ from PIL import Image
 
 from ofa_hw.classify import Classifier
 from ofa_hw.cli.main import main
+from ofa_hw.deploy import export_chosen
 from ofa_hw.errors import DataError, InvalidInputError
 from ofa_hw.export import describe, export_subnet
+from ofa_hw.formats.exported import open_exported
 from ofa_hw.formats.running import onnx_runner, tflite_runner
 from ofa_hw.nn import build_subnet, recalibrate_batch_norm
 from ofa_hw.run import RunFolder
+from ofa_hw.space import ArchConfig
 from ofa_hw.training import load_dataset
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.runs import open_images
@@ -109,10 +113,10 @@ def test_a_run_says_which_of_its_networks_it_takes(run):
     assert told["images"][0]["ms"] > 0
 
 
-def test_a_new_export_tells_at_which_size_its_images_are_stored(run):
-    from ofa_hw.verify import export_metadata
-
-    assert export_metadata(run, is_finetuned=False)["image_size"] == "28"
+def test_a_new_export_tells_at_which_size_its_images_are_stored(run, tmp_path):
+    arch = ArchConfig.from_json(next(csv.DictReader(run.verified_path.open()))["arch"])
+    made = export_chosen(run, arch, "tflite", tmp_path / "new.tflite")
+    assert open_exported(made.check.path).image_size == 28
 
 
 def test_what_cannot_be_classified_is_named(run, tmp_path):

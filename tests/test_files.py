@@ -78,6 +78,21 @@ def test_a_journal_cut_at_any_byte_gives_its_whole_lines_and_goes_on(tmp_path_fa
     assert read_jsonl(path) == [*kept, {"next": 1}]
 
 
+def test_torn_line_does_not_spoil_the_next_append_and_a_reader_writes_nothing(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    write_jsonl(path, [{"a": 1}])
+    with open(path, "ab") as file:
+        file.write(b'{"a": 2, "half')
+    torn = path.read_bytes()
+    assert read_jsonl(path) == [{"a": 1}]
+    assert path.read_bytes() == torn
+    append_jsonl(path, {"a": 3})
+    assert read_jsonl(path) == [{"a": 1}, {"a": 3}]
+    path.write_bytes(b'{"never')
+    append_jsonl(path, {"a": 4})
+    assert read_jsonl(path) == [{"a": 4}]
+
+
 @pytest.mark.parametrize("line", ["{", "[1]", "3", ""])
 def test_a_damaged_line_is_named_by_its_number(tmp_path, line):
     path = tmp_path / "metrics.jsonl"

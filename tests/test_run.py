@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +65,27 @@ def test_a_space_is_found_by_name_and_by_run(tmp_path):
     assert find_space(str(tmp_path / "mine")) == of_run
     with pytest.raises(InvalidInputError, match="no space 'nothing'"):
         find_space("nothing")
+
+
+def test_run_that_another_process_works_on_is_refused_with_its_id_and_free_after_its_kill(tmp_path):
+    run = RunFolder.create(tmp_path / "run", {})
+    script = (
+        "from ofa_hw.run import RunFolder\n"
+        f"with RunFolder.open({str(run.path)!r}).locked():\n"
+        "    print(1, flush=True)\n"
+        "    input()"
+    )
+    root = str(Path(__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": root},
+    ) as holder:
+        assert holder.stdout.readline() == b"1\n"
+        with pytest.raises(RunError, match=f"process {holder.pid} does"), run.locked():
+            pass
+        holder.kill()
+        holder.wait()
+        with run.locked():
+            assert (run.path / ".lock").read_text() == str(os.getpid())

@@ -80,10 +80,10 @@ def read_benchmark(path: str | Path) -> Benchmark:
     """
     path = Path(path)
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        schema = (told.pop("schema"), told.pop("schema_version"))
+        document = json.loads(path.read_text(encoding="utf-8"))
+        schema = (document.pop("schema"), document.pop("schema_version"))
         if schema == (SCHEMA, SCHEMA_VERSION):
-            return _parsed(told)
+            return _parsed(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path}: must be a benchmark.json of `ofa-hw bench` or `report`; {error}") from error
     raise RunError(
@@ -103,7 +103,9 @@ def differences(before: Benchmark, now: Benchmark) -> list[str]:
         pairs = [(before.conditions[0], now.conditions[0])]
     else:
         known = {conditions.runtime: conditions for conditions in before.conditions}
-        pairs = [(known[told.runtime], told) for told in now.conditions if told.runtime in known]
+        pairs = [
+            (known[conditions.runtime], conditions) for conditions in now.conditions if conditions.runtime in known
+        ]
     for earlier, later in pairs:
         for name in SAME_CONDITIONS:
             if getattr(earlier, name) != getattr(later, name):
@@ -127,13 +129,13 @@ def require_comparable(before: Benchmark, now: Benchmark, *, path: str | Path) -
         )
 
 
-def _parsed(told: dict[str, Any]) -> Benchmark:
-    told.pop("tool_version")
+def _parsed(document: dict[str, Any]) -> Benchmark:
+    document.pop("tool_version")
     return Benchmark(
         **{
-            **told,
-            "figures": tuple(_figure(row) for row in told["figures"]),
-            "conditions": tuple(RunConditions(**row) for row in told["conditions"]),
+            **document,
+            "figures": tuple(_figure(row) for row in document["figures"]),
+            "conditions": tuple(RunConditions(**row) for row in document["conditions"]),
         }
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import stdtrit
 
 from ofa_hw.bench.benchmark import Benchmark
 from ofa_hw.bench.figure import Figure
@@ -76,11 +76,13 @@ class Comparison:
         """Return what a person should know of the two sides, one sentence each."""
         remarks = []
         earlier = {conditions.runtime: conditions for conditions in self.before.conditions}
-        for told in self.now.conditions:
-            known = earlier.get(told.runtime)
-            if known and known.runtime_version != told.runtime_version:
+        for conditions in self.now.conditions:
+            known = earlier.get(conditions.runtime)
+            if known and known.runtime_version != conditions.runtime_version:
                 blind = "" if self.is_absolute else "; what slows every model alike shows in milliseconds alone"
-                remarks.append(f"{told.runtime} was {known.runtime_version} and is {told.runtime_version}{blind}")
+                remarks.append(
+                    f"{conditions.runtime} was {known.runtime_version} and is {conditions.runtime_version}{blind}"
+                )
         host = (self.before.notes.get("host"), self.now.notes.get("host"))
         if host[0] != host[1]:
             remarks.append(
@@ -120,16 +122,15 @@ def ratio_interval(before: Sequence[float], now: Sequence[float]) -> tuple[float
     them (where memory lies, which core, who competes), so they are the sample: Welch's interval for the difference of
     the means of their logarithms (Welch, 1947).
     """
+    from scipy.stats import ttest_ind
+
     logs = np.log(np.asarray(before, np.float64)), np.log(np.asarray(now, np.float64))
-    difference = float(logs[1].mean() - logs[0].mean())
-    squares = [float(values.var(ddof=1)) / len(values) for values in logs]
-    half = 0.0
-    if sum(squares) > 0:
-        freedom = sum(squares) ** 2 / sum(
-            square**2 / (len(values) - 1) for square, values in zip(squares, logs, strict=True)
-        )
-        half = float(stdtrit(freedom, 0.975)) * math.sqrt(sum(squares))
-    return math.exp(difference), math.exp(difference - half), math.exp(difference + half)
+    difference = logs[1].mean() - logs[0].mean()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of equal times, whose interval has no width
+        ends = ttest_ind(logs[1], logs[0], equal_var=False).confidence_interval(0.95)
+    low, high = np.where(np.isnan([ends.low, ends.high]), difference, [ends.low, ends.high])
+    return math.exp(difference), math.exp(low), math.exp(high)
 
 
 def _change(before: Figure, now: Figure, threshold: float, *, is_absolute: bool) -> Change:

@@ -46,19 +46,19 @@ def read_suite(path: str | Path) -> Suite:
     """
     path = Path(path)
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _suite(told, path)
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _suite(table, path)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: must be a TOML file: {error}") from error
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: {error}") from error
 
 
-def _suite(told: Mapping[str, Any], path: Path) -> Suite:
-    _require_keys(told, "the suite", known=("name", "reference", "models", "blocks"))
-    name: Any = told.get("name", path.stem)
-    models: Any = told.get("models", {})
-    blocks: Any = told.get("blocks", {})
+def _suite(table: Mapping[str, Any], path: Path) -> Suite:
+    _require_keys(table, "the suite", known=("name", "reference", "models", "blocks"))
+    name: Any = table.get("name", path.stem)
+    models: Any = table.get("models", {})
+    blocks: Any = table.get("blocks", {})
     _require_type(name, str, "name")
     _require_type(models, dict, "models")
     _require_type(blocks, dict, "blocks")
@@ -71,7 +71,7 @@ def _suite(told: Mapping[str, Any], path: Path) -> Suite:
     for each in (name, *names):
         if not each.strip() or not each.isprintable():
             raise InvalidInputError(f"a name must be one printable line; came {each!r}")
-    reference = told.get("reference")
+    reference = table.get("reference")
     return Suite(
         name=name,
         workloads=tuple(workloads),
@@ -80,29 +80,29 @@ def _suite(told: Mapping[str, Any], path: Path) -> Suite:
 
 
 def _model_file(value: Any, where: str, suite: Path) -> ModelFile:
-    told = {"file": value} if isinstance(value, str) else value
-    _require_type(told, dict, where)
-    _require_keys(told, where, known=("file", "shapes"), needed=("file",))
-    _require_type(told["file"], str, f"{where}.file")
-    file = suite.parent / told["file"]
+    table = {"file": value} if isinstance(value, str) else value
+    _require_type(table, dict, where)
+    _require_keys(table, where, known=("file", "shapes"), needed=("file",))
+    _require_type(table["file"], str, f"{where}.file")
+    file = suite.parent / table["file"]
     if file.suffix not in RUNTIMES:
-        raise InvalidInputError(f"{where} must be a file {' or '.join(RUNTIMES)}; came {told['file']}")
+        raise InvalidInputError(f"{where} must be a file {' or '.join(RUNTIMES)}; came {table['file']}")
     if not file.is_file():
         raise InvalidInputError(f"{where}: there must be a file {file}; there is none")
-    shapes: Any = told.get("shapes", {})
+    shapes: Any = table.get("shapes", {})
     _require_type(shapes, dict, f"{where}.shapes")
     for name, shape in shapes.items():
         _require_type(shape, list, f"{where}.shapes.{name}")
     return ModelFile(path=file, shapes={name: tuple(shape) for name, shape in shapes.items()})
 
 
-def _blocks(name: str, told: Any) -> list[Workload]:
+def _blocks(name: str, table: Any) -> list[Workload]:
     where = f"blocks.{name}"
-    _require_type(told, dict, where)
-    _require_keys(told, where, known=("space", "resolutions", "keys"), needed=("space",))
-    space = find_space(told["space"])
-    resolutions = told.get("resolutions", space.resolutions[-1:])
-    patterns = told.get("keys", ["*"])
+    _require_type(table, dict, where)
+    _require_keys(table, where, known=("space", "resolutions", "keys"), needed=("space",))
+    space = find_space(table["space"])
+    resolutions = table.get("resolutions", space.resolutions[-1:])
+    patterns = table.get("keys", ["*"])
     _require_type(resolutions, list | tuple, f"{where}.resolutions")
     _require_type(patterns, list, f"{where}.keys")
     specs = unique_block_specs(space, tuple(resolutions))
@@ -114,8 +114,10 @@ def _blocks(name: str, told: Any) -> list[Workload]:
     return [Workload(name=f"{name}/{spec.key}", specs=(spec,)) for spec in chosen]
 
 
-def _require_keys(told: Mapping[str, Any], where: str, *, known: tuple[str, ...], needed: tuple[str, ...] = ()) -> None:
-    unknown, missing = sorted(set(told) - set(known)), sorted(set(needed) - set(told))
+def _require_keys(
+    table: Mapping[str, Any], where: str, *, known: tuple[str, ...], needed: tuple[str, ...] = ()
+) -> None:
+    unknown, missing = sorted(set(table) - set(known)), sorted(set(needed) - set(table))
     if unknown or missing:
         came = f"came {', '.join(unknown)}" if unknown else f"{', '.join(missing)} is missing"
         raise InvalidInputError(f"{where} must hold {', '.join(known)}; {came}")
@@ -123,5 +125,5 @@ def _require_keys(told: Mapping[str, Any], where: str, *, known: tuple[str, ...]
 
 def _require_type(value: Any, kind: Any, where: str) -> None:
     if not isinstance(value, kind):
-        told = {dict: "a table", list: "a list", str: "text"}.get(kind, "a list")
-        raise InvalidInputError(f"{where} must be {told}; came {value!r}")
+        wanted = {dict: "a table", list: "a list", str: "text"}.get(kind, "a list")
+        raise InvalidInputError(f"{where} must be {wanted}; came {value!r}")

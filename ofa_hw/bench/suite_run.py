@@ -81,9 +81,11 @@ def run_suite(
         state = dict(part.profiler.state())
         run.time_all()
         figures += _figures(run, part.profiler)
-        told = run.notes(state)
-        notes |= {"host": told.get("host", "unknown")}
-        notes |= {f"{part.profiler.device.runtime} {key}": told[key] for key in ("rounds", "seconds", "others_load")}
+        facts = run.notes(state)
+        notes |= {"host": facts.get("host", "unknown")}
+        notes |= {f"{part.profiler.device.runtime} {key}": facts[key] for key in ("rounds", "seconds", "others_load")}
+        if run.remarks():
+            notes[f"{part.profiler.device.runtime} time"] = "; ".join(run.remarks())
     order = {workload.name: place for place, workload in enumerate(suite.workloads)}
     figures.sort(key=lambda figure: order[figure.name])
     return dataclasses.replace(head, figures=tuple(figures), notes=notes)
@@ -101,7 +103,7 @@ def _parts(suite: Suite, device: Device) -> list[_Part]:
     for workload in suite.workloads:
         runtime = _runtime_of(workload, own)
         if runtime not in profilers:
-            profilers[runtime] = get_profiler(runtime, dataclasses.replace(device, runtime=runtime))
+            profilers[runtime] = get_profiler(runtime, device)
         by_runtime.setdefault(runtime, []).append(workload)
     return [
         _Part(
@@ -138,7 +140,7 @@ def _head(suite: Suite, parts: Sequence[_Part], plan: MeasurementPlan) -> Benchm
         name=suite.name,
         figures=(),
         conditions=tuple(conditions),
-        references={told.runtime: digest_of(part.reference) for told, part in zip(conditions, parts, strict=True)},
+        references={its.runtime: digest_of(part.reference) for its, part in zip(conditions, parts, strict=True)},
         **this_machine(),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,7 +35,7 @@ def reach_options(function: F) -> F:
 
 def changed(device: Device, **changes: Any) -> Device:
     """Return `device` with those of `changes` that are not None."""
-    return dataclasses.replace(device, **{name: value for name, value in changes.items() if value is not None})
+    return device.changed(**{name: value for name, value in changes.items() if value is not None})
 
 
 def device_of(table: LatencyTable) -> Device:
@@ -49,8 +48,7 @@ def device_of(table: LatencyTable) -> Device:
     from ofa_hw.profiling import is_mask
 
     conditions = table.conditions
-    return dataclasses.replace(
-        find_device(table.device),
+    return find_device(table.device).changed(
         runtime=conditions.runtime,
         num_threads=conditions.num_threads,
         cpu_mask=conditions.cpu_mask if is_mask(conditions.cpu_mask) else None,

@@ -45,10 +45,10 @@ def command(
     Example:
       ofa-hw finetune --pick 3 --images 60000
     """
+    from ofa_hw.deploy import finetune_chosen
     from ofa_hw.run import RunFolder
     from ofa_hw.training import FinetuneConfig, prepare_cpu
     from ofa_hw.training.runs import training_config
-    from ofa_hw.verify import finetune_chosen
 
     folder = RunFolder.open(run)
     arch = chosen_arch(folder, pick, arch_file)

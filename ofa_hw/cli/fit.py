@@ -55,9 +55,7 @@ def command(run: Path | None, model: str, score: str, with_curve: bool, seed: in
             folder.space, samples, model=model, score=score, seed=seed, on_progress=progress
         )
         curve = learning_curve(predictor, on_progress=progress) if with_curve else None
-    predictor.save(folder.predictor_path)
-    if curve is not None:
-        curve.write(folder.predictor_path)
+    predictor.save(folder.predictor_path, curve=curve)
     figures = predictor.figures
     if as_json:
         facts = {"run": str(folder.path), "model": predictor.model_name, "score": predictor.score}

@@ -69,13 +69,16 @@ class LazyGroup(Commands):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo(_advice_after_interrupt(self, ctx), err=True)
+            click.echo(f"Interrupted; what was finished is kept. Go on with: {_words_to_go_on(self, ctx)}", err=True)
             ctx.exit(130)
         except BrokenPipeError:
             _end_quietly()
         except (OfaHwError, OSError) as error:
             logging.getLogger(__name__).debug("where it failed", exc_info=True)
-            raise click.ClickException(message_of(error)) from error
+            message = message_of(error)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                message += f"; make room and go on with: {_words_to_go_on(self, ctx)}"
+            raise click.ClickException(message) from error
 
 
 class StderrHandler(logging.Handler):
@@ -88,24 +91,23 @@ class StderrHandler(logging.Handler):
 
 
 def message_of(error: Exception) -> str:
-    """Return what went wrong as one line; for a full disk it says how to go on."""
+    """Return what went wrong as one line."""
     if not isinstance(error, OSError):
         return " ".join(str(error).split())
     message = error.strerror or str(error) or type(error).__name__
     if error.filename is not None:
         message += f": {error.filename}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message += "; make room and run the same command again"
     return " ".join(message.split())
 
 
-def _advice_after_interrupt(group: LazyGroup, ctx: click.Context) -> str:
+def _words_to_go_on(group: LazyGroup, ctx: click.Context) -> str:
+    """Return the command line that goes on where this one ended."""
     words: list[str] = ctx.meta["ofa_hw.words"]
     command = group.get_command(ctx, ctx.invoked_subcommand or "")
     can_resume = command is not None and any("--resume" in parameter.opts for parameter in command.params)
     if can_resume and "--resume" not in words:
         words = [*words, "--resume"]
-    return f"Interrupted; what was finished is kept. Go on with: ofa-hw {shlex.join(words)}"
+    return f"ofa-hw {shlex.join(words)}"
 
 
 def _end_quietly() -> NoReturn:

@@ -74,20 +74,20 @@ def chosen_options(function: F) -> F:
         help="A file with the JSON of an architecture.",
     )(function)
     return click.option(
-        "--pick", type=click.IntRange(min=1), help="The network of this place on the front, the fastest is 1."
+        "--pick", type=click.IntRange(min=1), help="The network of this place in pareto.csv, the first is 1."
     )(function)
 
 
 def chosen_arch(run: RunFolder, pick: int | None, arch_file: Path | None) -> ArchConfig:
     """Return the architecture that `--pick` or `--arch` names; a usage error where it is neither or both."""
-    from ofa_hw.search.front import read_front_archs
+    from ofa_hw.search import ParetoFront
     from ofa_hw.space import ArchConfig
 
     if (pick is None) == (arch_file is None):
         raise click.UsageError("give either --pick or --arch")
     if arch_file is not None:
         return ArchConfig.from_json(arch_file.read_text())
-    archs = read_front_archs(run.require(run.front_path, "ofa-hw search"), run.space)
+    archs = ParetoFront.read(run.require(run.front_path, "ofa-hw search"), run.space).archs
     if pick is None or pick > len(archs):
         raise click.BadParameter(f"the front has {len(archs)} networks; came {pick}", param_hint="--pick")
     return archs[pick - 1]

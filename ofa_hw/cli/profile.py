@@ -50,7 +50,7 @@ class Sizes(click.ParamType[tuple[int, ...]]):
     type=click.FloatRange(min=0, min_open=True),
     default=600,
     show_default=True,
-    help="Time for all blocks together.",
+    help="Time for all blocks together, opening and checking them too.",
 )
 @reach_options
 @json_option
@@ -76,7 +76,7 @@ def command(
 ) -> None:
     """Measure every block of a space on a device, and write its latency table.
 
-    Blocks are timed in interleaved random rounds, in two fresh processes, until the interval of each median is
+    Blocks are timed in interleaved random rounds, in three fresh processes, until the interval of each median is
     narrow enough. Every round is kept in a journal beside the table, so that an interrupted run goes on with --resume.
 
     \b

@@ -59,11 +59,11 @@ def command(run: Path | None, num: int, active: bool, threads: int | None, seed:
 
 def _uncertain(folder: RunFolder, num: int) -> list[ArchConfig]:
     from ofa_hw.predictor import AccuracyPredictor, read_samples
-    from ofa_hw.search import read_front_archs
+    from ofa_hw.search import ParetoFront
     from ofa_hw.search.active import uncertain_archs
 
     predictor = AccuracyPredictor.load(folder.require(folder.predictor_path, "ofa-hw fit"))
-    front = read_front_archs(folder.require(folder.front_path, "ofa-hw search"), folder.space)
+    front = ParetoFront.read(folder.require(folder.front_path, "ofa-hw search"), folder.space).archs
     known = [sample.arch for sample in read_samples(folder.samples_path)]
     if num <= len(known):
         raise click.BadParameter(f"{len(known)} subnets are evaluated already; came {num}", param_hint="--num")

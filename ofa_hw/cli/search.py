@@ -15,26 +15,32 @@ if TYPE_CHECKING:
     from ofa_hw.predictor import AccuracyPredictor
     from ofa_hw.run import RunFolder
     from ofa_hw.search import Limit, NamedObjectives, ParetoFront, Proof
+    from ofa_hw.search.front import FrontColumn
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 ROWS_SHOWN = 20
 
 
-class Quantity(click.ParamType[Any]):
-    """A number with a suffix, such as 30ms or 5M; with `of_device` also pixel=30ms, as a pair of device and number."""
+class Bound(click.ParamType[Any]):
+    """A limit as a pair of an objective's name and a quantity: of `name`, or of what stands before the =."""
 
-    def __init__(self, unit: str, *, of_device: bool = False) -> None:
-        self.name, self.unit, self.of_device = unit, unit, of_device
+    name = "bound"
+
+    def __init__(self, objective: str | None = None, *, of_device: bool = False) -> None:
+        self.objective, self.of_device = objective, of_device
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number in the parameter's unit, or the pair."""
-        from ofa_hw.errors import InvalidInputError
-        from ofa_hw.search.quantities import read_device_quantity, read_quantity
-
-        try:
-            return (read_device_quantity if self.of_device else read_quantity)(str(value), self.unit)
-        except InvalidInputError as error:
-            self.fail(str(error), param, ctx)
+        """Return the pair; which quantities the objective takes is known when there is a table."""
+        if isinstance(value, tuple):
+            return value
+        name, separator, quantity = value.rpartition("=")
+        if self.objective is None:
+            if not name.strip():
+                self.fail(f"must be NAME=QUANTITY, such as peak_memory=256KiB; came {value!r}", param, ctx)
+            return name.strip(), quantity
+        if separator and not self.of_device:
+            self.fail(f"must be a quantity; came {value!r}", param, ctx)
+        return (f"{self.objective}_{name.strip()}" if separator else self.objective), quantity
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +48,7 @@ class _Request:
     """What was asked for, as it was written."""
 
     objectives: tuple[str, ...]
-    max_latency: tuple[tuple[str | None, float], ...]
-    bounds: dict[str, float | None]
+    bounds: tuple[tuple[str, str], ...]
     confidence: float | None
     evaluations: int
     start: Path | None
@@ -67,16 +72,24 @@ class _Request:
     help="What to trade off, any number: top1, latency, macs, params, peak_memory, ...  [default: top1, latency]",
 )
 @click.option(
+    "--limit",
+    "limits",
+    type=Bound(),
+    multiple=True,
+    metavar="NAME=QUANTITY",
+    help="What every network must keep, any number: peak_memory=256KiB, top1=76% (at least), latency_pixel=30ms, ...",
+)
+@click.option(
     "--max-latency",
-    type=Quantity("ms", of_device=True),
+    type=Bound("latency", of_device=True),
     multiple=True,
     metavar="[DEVICE=]TIME",
     help="Slower networks are no answer: 30ms, or pixel=30ms for one of many devices.",
 )
-@click.option("--max-macs", type=Quantity("count"), metavar="COUNT", help="Limit of multiply-accumulates: 300M.")
-@click.option("--max-params", type=Quantity("count"), metavar="COUNT", help="Limit of parameters: 5M.")
-@click.option("--max-peak-memory", type=Quantity("bytes"), metavar="SIZE", help="Limit of live activations: 1.5MB.")
-@click.option("--min-top1", type=Quantity("fraction"), metavar="FRACTION", help="Least predicted top-1: 76% or 0.76.")
+@click.option("--max-macs", type=Bound("macs"), metavar="COUNT", help="Limit of multiply-accumulates: 300M.")
+@click.option("--max-params", type=Bound("params"), metavar="COUNT", help="Limit of parameters: 5M.")
+@click.option("--max-peak-memory", type=Bound("peak_memory"), metavar="SIZE", help="Limit of live activations: 1.5MB.")
+@click.option("--min-top1", type=Bound("top1"), metavar="FRACTION", help="Least predicted top-1: 76% or 0.76.")
 @click.option(
     "--confidence",
     type=click.FloatRange(0.5, 1, max_open=True),
@@ -95,11 +108,12 @@ def command(
     luts: tuple[Path, ...],
     predictor: Path | None,
     objectives: tuple[str, ...],
-    max_latency: tuple[tuple[str | None, float], ...],
-    max_macs: float | None,
-    max_params: float | None,
-    max_peak_memory: float | None,
-    min_top1: float | None,
+    limits: tuple[tuple[str, str], ...],
+    max_latency: tuple[tuple[str, str], ...],
+    max_macs: tuple[str, str] | None,
+    max_params: tuple[str, str] | None,
+    max_peak_memory: tuple[str, str] | None,
+    min_top1: tuple[str, str] | None,
     confidence: float | None,
     evaluations: int,
     prove: bool,
@@ -121,14 +135,14 @@ def command(
     Examples:
       ofa-hw search --lut lut/host.csv --max-latency 2ms
       ofa-hw search --lut lut/pixel.csv --lut lut/note10.csv --max-latency pixel=30ms --max-params 5M
+      ofa-hw search --objective macs --objective params --limit peak_memory=256KiB
     """
     from ofa_hw.run import RunFolder
 
     folder = RunFolder.open(run)
     request = _Request(
         objectives=objectives,
-        max_latency=max_latency,
-        bounds={"macs": max_macs, "params": max_params, "peak_memory": max_peak_memory, "top1": min_top1},
+        bounds=(*limits, *max_latency, *filter(None, (max_macs, max_params, max_peak_memory, min_top1))),
         confidence=confidence,
         evaluations=evaluations,
         start=start,
@@ -163,7 +177,7 @@ def _read_objectives(
     from ofa_hw.predictor import AccuracyPredictor
     from ofa_hw.search import NamedObjectives, name_tables, narrow_space
 
-    needs_top1 = not request.objectives or "top1" in request.objectives or request.bounds["top1"] is not None
+    needs_top1 = not request.objectives or "top1" in {*request.objectives, *(name for name, _ in request.bounds)}
     if not request.objectives and not luts:
         raise click.UsageError("give a table by --lut, or other objectives by --objective")
     tables = name_tables([LatencyTable.read(lut) for lut in luts])
@@ -178,21 +192,20 @@ def _read_objectives(
 
 def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[str, tuple[ParetoFront, Proof | None]]:
     """Return the front, or the robust one and each device's, with what is known of how good it is."""
-    from ofa_hw.search import read_front_archs
+    from ofa_hw.search import ParetoFront
     from ofa_hw.search.devices import device_problems, search_devices
     from ofa_hw.search.find import describe_front
     from ofa_hw.search.objectives import SearchProblem
     from ofa_hw.search.proof import prove_front
 
     limits = _limits(named, request)
-    of_latency = named.latency_limits(request.max_latency, confidence=request.confidence)
     if len(named.latencies) > 1 and not request.objectives:
-        problems = device_problems(named, limits, of_latency)
+        problems = device_problems(named, limits)
     else:
         objectives = tuple(named[name] for name in request.objectives or ("top1", "latency"))
-        problem = SearchProblem(space=named.space, objectives=objectives, limits=(*limits, *of_latency.values()))
+        problem = SearchProblem(space=named.space, objectives=objectives, limits=limits)
         problems = {"front": problem}
-    start = read_front_archs(request.start, named.space) if request.start else []
+    start = ParetoFront.read(request.start, named.space).archs if request.start else []
     with show_progress() as progress:
         fronts = search_devices(
             problems,
@@ -221,18 +234,15 @@ def _with_latency(front: ParetoFront, name: str, named: NamedObjectives) -> Pare
     return front.renamed(named.latencies[device].name, "latency")
 
 
-def _limits(named: NamedObjectives, request: _Request) -> list[Limit]:
-    from ofa_hw.cost import UncertainObjective
-    from ofa_hw.search import Limit
+def _limits(named: NamedObjectives, request: _Request) -> tuple[Limit, ...]:
+    from ofa_hw.search.quantities import QuantityError
 
-    limits = []
-    for name, bound in request.bounds.items():
-        if bound is not None:
-            is_uncertain = isinstance(named[name], UncertainObjective)
-            confidence = request.confidence if is_uncertain else None
-            limits.append(Limit(objective=named[name], bound=bound, confidence=confidence))
-    if request.confidence is not None and not request.max_latency and request.bounds["top1"] is None:
-        raise click.UsageError("--confidence needs a limit to keep: --max-latency or --min-top1")
+    try:
+        limits = named.limits(request.bounds, confidence=request.confidence)
+    except QuantityError as error:
+        raise click.UsageError(str(error)) from error
+    if request.confidence is not None and all(limit.confidence is None for limit in limits):
+        raise click.UsageError("--confidence needs a limit of latency or top-1 to keep: --max-latency or --min-top1")
     return limits
 
 
@@ -242,7 +252,7 @@ def _remove_journals(path: Path) -> None:
 
 
 def _as_json(name: str, path: Path, front: ParetoFront, proof: Proof | None) -> dict[str, object]:
-    told: dict[str, object] = {"name": name, "file": str(path), "num_evaluations": front.num_evaluations}
+    told: dict[str, object] = {"name": name, "file": str(path)}
     if proof is not None:
         told["proof"] = {
             "kind": proof.kind,
@@ -250,7 +260,7 @@ def _as_json(name: str, path: Path, front: ParetoFront, proof: Proof | None) -> 
             "num_scored": proof.num_scored,
             "is_complete": proof.is_complete,
         }
-    return {**told, "networks": front.to_rows()}
+    return {**told, **front.head(), "networks": front.to_rows()}
 
 
 def _proof_in_words(proof: Proof) -> str:
@@ -267,23 +277,14 @@ def _show(front: ParetoFront, title: str) -> None:
     num = min(len(front), ROWS_SHOWN)
     rows = sorted({round(step * (len(front) - 1) / max(num - 1, 1)) for step in range(num)})
     print_table(
-        ("network", *(_heading(column.name, column.unit, column.source) for column in front.columns)),
-        [
-            (front.archs[row].arch_id, *(_rounded(column.name, column.values[row]) for column in front.columns))
-            for row in rows
-        ],
+        ("network", *(column.title for column in front.columns)),
+        [(front.archs[row].arch_id, *(_rounded(column, row) for column in front.columns)) for row in rows],
         title=title,
     )
 
 
-def _heading(name: str, unit: str, source: str) -> str:
-    words = {"top1": "top-1", "macs": "MACs, M", "params": "parameters, k"}.get(name, name.replace("_", " "))
-    return ", ".join([words, *(["predicted"] if source == "predicted" else []), *([unit] if unit else [])])
-
-
-def _rounded(name: str, value: float) -> str:
-    if name == "top1":
+def _rounded(column: FrontColumn, row: int) -> str:
+    value = column.values[row]
+    if column.name == "top1":
         return f"{100 * value:.2f} %"
-    if name in {"macs", "params"}:
-        return f"{value / (1e6 if name == 'macs' else 1e3):.1f}"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.3f}"

@@ -92,6 +92,13 @@ if TYPE_CHECKING:
 @click.option(
     "--max-bad-images", type=click.IntRange(min=0), default=0, show_default=True, help="Damaged images to leave out."
 )
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    show_default=True,
+    help="What a kill may cost at most; an interrupt costs nothing.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
 @threads_option
 @seed_option
@@ -111,6 +118,7 @@ def command(
     precision: str,
     average_decay: float,
     max_bad_images: int,
+    checkpoint_seconds: float,
     resume: bool,
     threads: int | None,
     seed: int,
@@ -120,8 +128,8 @@ def command(
 
     Progressive shrinking begins with the largest network, then opens ever smaller kernels, depths and widths, taught by
     the largest. The other strategies open all choices at once, with the labels alone or by the sandwich rule. Interrupt
-    it at any time: --resume ends with the same weights as an unbroken run. Under torchrun several processes train one
-    supernet.
+    it at any time: the step at hand is kept, and --resume ends with the same weights as an unbroken run. Under torchrun
+    several processes train one supernet.
 
     \b
     Example:
@@ -167,7 +175,7 @@ def command(
                     progress=progress,
                 )
             ranks.wait()
-        train_run(folder, resume=resume, ranks=ranks, progress=progress)
+        train_run(folder, resume=resume, checkpoint_seconds=checkpoint_seconds, ranks=ranks, progress=progress)
     if not ranks.is_first:
         return
     note_command(folder.path)

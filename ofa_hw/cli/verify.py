@@ -12,7 +12,7 @@ from ofa_hw.cli.device_options import device_of
 from ofa_hw.cli.options import json_option, run_option, seed_option, threads_option
 
 if TYPE_CHECKING:
-    from ofa_hw.verify import Verification
+    from ofa_hw.deploy import Verification
 
 
 @click.command()
@@ -48,27 +48,28 @@ def command(
 ) -> None:
     """Evaluate and time the front's networks for real.
 
-    They are extracted, fine-tuned, scored on the validation and test images, exported and timed whole on the table's
-    device, with random ones beside them: what was predicted stands beside what was measured.
+    They are extracted, fine-tuned, scored on the validation and test images, exported in the format and of the numbers
+    that the table is of (ONNX for onnxruntime, int8 for int8) and timed whole on its device, with random ones beside
+    them: what was predicted stands beside what was measured. After an interrupt the same command goes on.
 
     \b
     Example:
       ofa-hw verify --lut lut/host.csv
     """
+    from ofa_hw.deploy import pick_along, predict, verify_run
     from ofa_hw.lut import LatencyTable
     from ofa_hw.plugins import get_profiler
     from ofa_hw.profiling import plan_for
     from ofa_hw.run import RunFolder
-    from ofa_hw.search.front import read_front_archs
+    from ofa_hw.search import ParetoFront
     from ofa_hw.training import FinetuneConfig, prepare_cpu
     from ofa_hw.training.runs import training_config
-    from ofa_hw.verify import pick_along, predict, verify_run
 
     folder = RunFolder.open(run)
     table = LatencyTable.read(lut)
     device = device_of(table)
     num_workers = prepare_cpu(threads)
-    archs = read_front_archs(folder.require(folder.front_path, f"ofa-hw search --lut {lut}"), folder.space)
+    archs = ParetoFront.read(folder.require(folder.front_path, f"ofa-hw search --lut {lut}"), folder.space).archs
     with show_progress() as progress:
         verification = verify_run(
             folder,
@@ -100,6 +101,7 @@ def show(verification: Verification) -> None:
             "validation",
             "test",
             "test, fine-tuned",
+            "test, file",
             "latency predicted, ms",
             "measured, ms",
             "error",
@@ -111,6 +113,7 @@ def show(verification: Verification) -> None:
                 f"{net.val_top1:.3f}",
                 f"{net.test_top1_before:.3f}",
                 f"{net.test_top1:.3f}",
+                f"{net.exported_test_top1:.3f}",
                 f"{net.predicted_latency_ms:.4f}",
                 f"{net.measured_latency_ms:.4f}",
                 f"{net.predicted_latency_ms / net.measured_latency_ms - 1:+.1%}",
@@ -118,7 +121,9 @@ def show(verification: Verification) -> None:
             for net in verification.nets
         ],
     )
-    figures = verification.figures
+    figures, first = verification.figures, verification.nets[0]
+    timed = "the files themselves were timed" if first.is_file_timed else "timed as the device's profiler builds them"
+    click.echo(f"exported as {first.exported_format}; {timed}")
     click.echo(
         f"{len(verification.whole_nets)} whole networks: latency off by {figures['latency_median_error']:.1%} in the "
         f"median, {figures['latency_worst_error']:.1%} at worst"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,8 +27,6 @@ from ofa_hw.nn.reference import value_ranges
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import ArchConfig, SearchSpace
 
-SUFFIXES = {"tflite": ".tflite", "tflite-int8": ".int8.tflite", "onnx": ".onnx", "pt2": ".pt2"}
-FORMATS = tuple(SUFFIXES)
 MAX_LOGIT_ERROR = 1e-4
 MIN_INT8_AGREEMENT = 0.9
 """An int8 file must name the same class as torch for this share of the images; a trained network reaches 0.97."""
@@ -98,7 +97,7 @@ def export_subnet(
         normalisation=normalisation,
         metadata={"arch": arch.to_json(), "space": space.name, **(metadata or {})},
     )
-    content, run = _WRITERS[format](job)
+    content, run = FORMATS[format].write(job)
     with torch.no_grad():
         expected = torch.cat([network(part) for part in torch.split(images, 250)]).numpy()
     found = _run_all(run, images.numpy(), progress)
@@ -163,6 +162,19 @@ class _Job:
     metadata: Mapping[str, str]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportFormat:
+    """A format of files: how its files' names end, of which numbers they are, and whether images are NHWC in it.
+
+    `write` gives the content of a file, and what runs it.
+    """
+
+    suffix: str
+    dtype: str
+    is_nhwc: bool
+    write: Callable[[_Job], tuple[bytes, Runner]]
+
+
 def _write_tflite(job: _Job) -> tuple[bytes, Runner]:
     content = write_tflite(job.blocks, metadata=job.metadata, normalisation=job.normalisation)
     return content, tflite_runner(content)
@@ -181,10 +193,15 @@ def _write_onnx(job: _Job) -> tuple[bytes, Runner]:
     return content, onnx_runner(content)
 
 
+_TRACING = threading.Lock()
+"""torch traces one network at a time: it patches torch itself meanwhile."""
+
+
 def _write_pt2(job: _Job) -> tuple[bytes, Runner]:
     import io
 
-    program = torch.export.export(job.network, (job.example,))
+    with _TRACING:
+        program = torch.export.export(job.network, (job.example,))
     file = io.BytesIO()
     torch.export.save(program, file, extra_files=dict(job.metadata))
     file.seek(0)
@@ -198,12 +215,28 @@ def _write_pt2(job: _Job) -> tuple[bytes, Runner]:
     return file.getvalue(), run
 
 
-_WRITERS: dict[str, Callable[[_Job], tuple[bytes, Runner]]] = {
-    "tflite": _write_tflite,
-    "tflite-int8": _write_tflite_int8,
-    "onnx": _write_onnx,
-    "pt2": _write_pt2,
+FORMATS: Mapping[str, ExportFormat] = {
+    "tflite": ExportFormat(suffix=".tflite", dtype="float32", is_nhwc=True, write=_write_tflite),
+    "tflite-int8": ExportFormat(suffix=".int8.tflite", dtype="int8", is_nhwc=True, write=_write_tflite_int8),
+    "onnx": ExportFormat(suffix=".onnx", dtype="float32", is_nhwc=False, write=_write_onnx),
+    "pt2": ExportFormat(suffix=".pt2", dtype="float32", is_nhwc=False, write=_write_pt2),
 }
+"""Every format by the name that users know."""
+
+
+def format_for(suffixes: Sequence[str], dtype: str) -> str | None:
+    """Return the format of the files that a runtime opens, whose names end in one of `suffixes`, and of these numbers.
+
+    None where there is no such format: the runtime opens no files, or none of such numbers can be written.
+    """
+    return next(
+        (
+            name
+            for name, format in FORMATS.items()  # noqa: A001  (the name that users know)
+            if format.dtype == dtype and Path(f"net{format.suffix}").suffix in suffixes
+        ),
+        None,
+    )
 
 
 def _run_all(run: Runner, images: Array, progress: ProgressCallback) -> Array:
@@ -217,7 +250,7 @@ def _run_all(run: Runner, images: Array, progress: ProgressCallback) -> Array:
 
 
 def _judge(check: ExportCheck) -> None:
-    if check.format == "tflite-int8":
+    if FORMATS[check.format].dtype == "int8":
         # Where torch itself hardly knows, small errors change many classes and cost nothing.
         is_worse = check.top1 is None or check.torch_top1 is None or check.top1 < check.torch_top1 - MAX_INT8_LOSS
         if check.top1_agreement < MIN_INT8_AGREEMENT and is_worse:

@@ -27,6 +27,10 @@ class BlockSpec:
     has_skip: bool
     attributes: tuple[tuple[str, float], ...] = ()
 
+    def __post_init__(self) -> None:
+        # JSON gives back lists, which would not be hashable.
+        object.__setattr__(self, "attributes", tuple((name, value) for name, value in self.attributes))
+
     @functools.cached_property
     def output_size(self) -> int:
         """The height and width of the output in pixels."""

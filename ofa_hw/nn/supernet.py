@@ -144,12 +144,12 @@ class Supernet(nn.Module):
                 f"space with num_classes={num_classes}, or a run by `ofa-hw import-checkpoint`"
             )
         if missing or extra or shapes:
-            told = [
+            faults = [
                 f"{len(keys)} {what} (the first is {min(keys)})"
                 for what, keys in (("missing", missing), ("unknown", extra), ("of another shape", shapes))
                 if keys
             ]
             raise InvalidInputError(
-                f"the checkpoint must hold the weights of {self.space.name!r}; keys: {', '.join(told)}"
+                f"the checkpoint must hold the weights of {self.space.name!r}; keys: {', '.join(faults)}"
             )
         self.load_state_dict(ours)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,18 @@ from ofa_hw.predictor.encoding import FloatArray, encode_features
 from ofa_hw.predictor.regression import Regression
 from ofa_hw.predictor.ridge import fit_ridge
 from ofa_hw.predictor.samples import EvaluatedArch
+from ofa_hw.predictor.threads import LEARNERS, on_one_thread
 from ofa_hw.predictor.validation import FitFigures, assign_folds, correlations, predict_held_out
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import ArchConfig, Genes, SearchSpace
 
+if TYPE_CHECKING:
+    from ofa_hw.predictor.learning_curve import LearningCurve
+
 SOFT_SCORES = ("mean_true_prob", "mean_log_likelihood")
 SCORES = ("top1", *SOFT_SCORES)
 MIN_SAMPLES = 10
+_BEND = 0.001
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,11 +143,12 @@ class AccuracyPredictor:
 
         Nine in ten measured values lie within 1.645 standard deviations.
         """
-        return self.regression.predict(encode_features(self.space, genes))
+        mean, std = self.regression.predict(encode_features(self.space, genes))
+        return as_fractions(mean), std
 
     def predict_top1(self, genes: Genes) -> FloatArray:
         """Return top-1 fractions (n,) alone."""
-        return self.regression.predict_mean(encode_features(self.space, genes))
+        return as_fractions(self.regression.predict_mean(encode_features(self.space, genes)))
 
     @property
     def seen_resolutions(self) -> tuple[int, ...]:
@@ -149,14 +156,21 @@ class AccuracyPredictor:
         return tuple(self.space.resolutions[index] for index in np.unique(self.rows.genes[:, 0]))
 
     def interval(self, genes: Genes, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
-        """Return the ends (n,) and (n,) of intervals that hold the measured top-1 with probability `coverage`."""
-        return self.regression.interval(encode_features(self.space, genes), coverage)
+        """Return the ends (n,) and (n,) of intervals that hold the measured top-1 with probability `coverage`.
 
-    def save(self, folder: str | Path) -> None:
-        """Write the predictor into `folder`; it is whole there, or the one before stays."""
+        They are fractions, and the prediction lies between them.
+        """
+        return interval_of_fractions(*self.regression.interval(encode_features(self.space, genes), coverage))
+
+    def save(self, folder: str | Path, *, curve: LearningCurve | None = None) -> None:
+        """Replace `folder` by one of this predictor, with its learning `curve`; all is there, or the one before stays.
+
+        Raises:
+            RunError: the folder has files that are not a predictor's.
+        """
         from ofa_hw.predictor.storage import save_predictor
 
-        save_predictor(self, Path(folder))
+        save_predictor(self, Path(folder), curve)
 
     @classmethod
     def load(cls, folder: str | Path) -> AccuracyPredictor:
@@ -168,6 +182,22 @@ class AccuracyPredictor:
         from ofa_hw.predictor.storage import load_predictor
 
         return load_predictor(Path(folder))
+
+
+def as_fractions(values: FloatArray) -> FloatArray:
+    """Return `values` (n,) bent into [0, 1] in their order, so that what a linear model puts above 1 keeps its rank.
+
+    Only what lies within `_BEND` of 0 or 1, or beyond them, is moved: there the line goes on as a hyperbola towards the
+    end. Clipping would make equals of all that lie beyond; a logit link would change every prediction in between.
+    """
+    beyond = np.maximum(np.abs(values - 0.5) - (0.5 - _BEND), 0)
+    bent: FloatArray = 1 - _BEND**2 / (_BEND + beyond) - 0.5
+    return np.where(beyond > 0, 0.5 + np.copysign(bent, values - 0.5), values)
+
+
+def interval_of_fractions(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the ends (n,) of intervals cut to [0, 1], where every top-1 lies; their bent middle is between them."""
+    return np.minimum(np.clip(low, 0, 1), as_fractions(low)), np.maximum(np.clip(high, 0, 1), as_fractions(high))
 
 
 def _check_fractions(top1: FloatArray, num_archs: int) -> None:
@@ -188,6 +218,7 @@ def _scores_of(samples: Sequence[EvaluatedArch], score: str) -> FloatArray:
     return np.array([getattr(sample, score) for sample in samples], dtype=np.float64)
 
 
+@on_one_thread(*LEARNERS)
 def _best_ranking_score(
     space: SearchSpace, genes: Genes, samples: Sequence[EvaluatedArch], top1: FloatArray, *, num_folds: int, seed: int
 ) -> str:

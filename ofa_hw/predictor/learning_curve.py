@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.files import write_text
 from ofa_hw.predictor.encoding import encode_features
 from ofa_hw.predictor.models import prepare_fit
+from ofa_hw.predictor.threads import LEARNERS, on_one_thread
 from ofa_hw.predictor.validation import assign_folds, correlations, root_mean_square
 from ofa_hw.progress import ProgressCallback, no_progress
 
@@ -49,12 +48,13 @@ class LearningCurve:
         """Return the RMSE in points to be expected of `num_samples` rows."""
         return float(np.sqrt(self.floor + self.slope / num_samples))
 
-    def write(self, folder: str | Path) -> None:
-        """Write the points as `learning_curve.csv` into the predictor's `folder`, atomically."""
+    def to_csv(self) -> str:
+        """Return the points as the text of `learning_curve.csv`."""
         rows = [f"{point.num_samples},{point.kendall_tau!r},{point.rmse_points!r}" for point in self.points]
-        write_text(Path(folder) / LEARNING_CURVE, "\n".join(["num_samples,kendall_tau,rmse_points", *rows, ""]))
+        return "\n".join(["num_samples,kendall_tau,rmse_points", *rows, ""])
 
 
+@on_one_thread(*LEARNERS)
 def learning_curve(predictor: AccuracyPredictor, *, on_progress: ProgressCallback = no_progress) -> LearningCurve:
     """Return the curve of the predictor's model and score on its own rows, each point a mean over five folds.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ofa_hw.predictor.encoding import Features, FloatArray
 from ofa_hw.predictor.intervals import ErrorModel
 from ofa_hw.predictor.models import MODELS, Model, prepare_fit
+from ofa_hw.predictor.threads import LEARNERS, on_one_thread
 from ofa_hw.predictor.validation import FitFigures, correlations, predict_held_out, root_mean_square
 from ofa_hw.progress import ProgressCallback, no_progress
 
@@ -38,6 +39,7 @@ class Regression:
     held_out: HeldOut
 
     @classmethod
+    @on_one_thread(*LEARNERS)
     def fit(
         cls,
         features: Features,

@@ -1,6 +1,6 @@
 """A predictor's folder: JSON for what it is, safetensors for its arrays, skops for trees; nothing is a pickle.
 
-`predictor.json` is written last and holds the hash of the other files, so a folder is of one predictor or refused.
+The folder is replaced whole, so it is of one predictor; `predictor.json` holds the hash of what is loaded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import write_bytes, write_json, write_text
+from ofa_hw.files import json_bytes, replace_folder
 from ofa_hw.predictor.intervals import ErrorModel
-from ofa_hw.predictor.learning_curve import LEARNING_CURVE
+from ofa_hw.predictor.learning_curve import LEARNING_CURVE, LearningCurve
 from ofa_hw.predictor.mlp import MlpEnsemble
 from ofa_hw.predictor.models import Model
 from ofa_hw.predictor.regression import HeldOut, Regression
@@ -35,11 +35,17 @@ FACTS, ARRAYS, TREES = "predictor.json", "arrays.safetensors", "trees.skops"
 HELD_OUT = "held_out.csv"
 """For people and the report; `load_predictor` does not read it."""
 
+_FILES = {FACTS, ARRAYS, TREES, HELD_OUT, LEARNING_CURVE}
+
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
-def save_predictor(predictor: AccuracyPredictor, folder: Path) -> None:
-    """Write `predictor` into `folder`."""
+def save_predictor(predictor: AccuracyPredictor, folder: Path, curve: LearningCurve | None = None) -> None:
+    """Replace `folder` by one that holds `predictor` and, where it was drawn, its `curve`.
+
+    Raises:
+        RunError: the folder has files that are not a predictor's.
+    """
     from safetensors.numpy import save
 
     regression = predictor.regression
@@ -58,12 +64,7 @@ def save_predictor(predictor: AccuracyPredictor, folder: Path) -> None:
     elif isinstance(model, MlpEnsemble | Ridge):
         arrays |= {f"model.{name}": np.ascontiguousarray(array) for name, array in model.to_arrays().items()}
     contents[ARRAYS] = save(arrays)
-    for name, content in contents.items():
-        write_bytes(folder / name, content)
-    write_text(folder / HELD_OUT, _held_out_csv(predictor))
-    (folder / LEARNING_CURVE).unlink(missing_ok=True)  # it was of the predictor before
-    write_json(
-        folder / FACTS,
+    facts = json_bytes(
         {
             "schema_version": SCHEMA_VERSION,
             "versions": {name: version(name) for name in ("numpy", "scikit-learn", "skops")},
@@ -77,22 +78,27 @@ def save_predictor(predictor: AccuracyPredictor, folder: Path) -> None:
             "spread_factor": errors.spread_factor,
             "seed": predictor.seed,
             "figures": dataclasses.asdict(regression.figures),
-        },
+        }
     )
+    contents |= {FACTS: facts, HELD_OUT: _held_out_csv(predictor).encode()}
+    if curve is not None:
+        contents[LEARNING_CURVE] = curve.to_csv().encode()
+    others = {path.name for path in folder.iterdir()} - _FILES if folder.is_dir() else set()
+    if others:
+        raise RunError(f"{folder} must hold nothing but a predictor, which is replaced whole; it has {min(others)}")
+    replace_folder(folder, contents)
 
 
 def _held_out_csv(predictor: AccuracyPredictor) -> str:
     """Return what was measured of each sample beside what the models that did not see it say; top-1 as fractions."""
-    held_out = predictor.regression.held_out
+    from ofa_hw.predictor.accuracy import as_fractions, interval_of_fractions
+
+    predicted, half_width = predictor.regression.held_out.predicted, predictor.regression.held_out.half_width
+    low, high = interval_of_fractions(predicted - half_width, predicted + half_width)
+    columns = (predictor.rows.top1, as_fractions(predicted), low, high)
     lines = ["arch_id,top1_measured,top1_predicted,low,high"]
-    for arch, measured, predicted, half_width in zip(
-        predictor.space.decode(predictor.rows.genes),
-        predictor.rows.top1.tolist(),
-        held_out.predicted.tolist(),
-        held_out.half_width.tolist(),
-        strict=True,
-    ):
-        lines.append(f"{arch.arch_id},{measured!r},{predicted!r},{predicted - half_width!r},{predicted + half_width!r}")
+    for arch, row in zip(predictor.space.decode(predictor.rows.genes), np.stack(columns, axis=1).tolist(), strict=True):
+        lines.append(",".join([arch.arch_id, *map(repr, row)]))
     return "\n".join(lines) + "\n"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ofa_hw.profiling.measurement import (
 )
 from ofa_hw.profiling.outputs import check_outputs
 from ofa_hw.profiling.protocol import Profiler
-from ofa_hw.profiling.record import ProcessRecord, Round
+from ofa_hw.profiling.record import MIN_SAMPLES, Chunk, ProcessRecord
 from ofa_hw.profiling.rounds import time_rounds, workloads_to_time
 from ofa_hw.profiling.statistics import summarise
 from ofa_hw.progress import ProgressCallback, no_progress
@@ -37,6 +37,7 @@ class MeasuredRun:
     blocks: tuple[Measurement, ...]
     networks: tuple[NetworkMeasurement, ...]
     notes: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
         """Return what a person should know of the run, one sentence each."""
@@ -49,7 +50,8 @@ class MeasuredRun:
             "launch-bound": "launching takes longer than computing",
         }
         counts = {word: sum(word in row.marks.split() for row in rows) for word in texts}
-        return tuple(f"{counts[word]} of {len(rows)} rows: {text}" for word, text in texts.items() if counts[word])
+        marked = (f"{counts[word]} of {len(rows)} rows: {text}" for word, text in texts.items() if counts[word])
+        return (*marked, *self.remarks)
 
 
 def measure(
@@ -73,6 +75,7 @@ def measure(
         DeviceError: the device fails, or computes something else than torch.
         RunError: the journal is of another measurement.
     """
+    started = time.monotonic()
     plan = plan or MeasurementPlan()
     workloads = [*(Workload.of_block(spec) for spec in specs), *networks]
     names = [workload.name for workload in workloads]
@@ -89,6 +92,7 @@ def measure(
         resume=resume,
     )
     run = TimedRun(profiler, plan, workloads, journal=kept, progress=progress, seed=seed)
+    run.started = started
     run.time_all()
     return run.finish(conditions, state, num_blocks=len(specs))
 
@@ -136,8 +140,13 @@ class TimedRun:
         journal: Journal | None = None,
         progress: ProgressCallback = no_progress,
         seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Plan the groups that are open at once; None for a `sentinel` chooses one of the workloads."""
+        """Plan the groups that are open at once; None for a `sentinel` chooses one of the workloads.
+
+        The time of the plan begins now, less what the journal says was spent; `clock` tells it in seconds.
+        """
+        self.clock, self.started = clock, clock()
         self.profiler, self.plan, self.progress, self.seed = profiler, plan, progress, seed
         self.journal = journal or Journal(None, tolerance=plan.tolerance)
         self.groups = _in_groups(workloads, profiler.capacity_bytes())
@@ -146,6 +155,8 @@ class TimedRun:
         self.fractions = [weight / sum(weights) / plan.num_processes for weight in weights]
         self.num_units = len(workloads) * plan.num_processes
         self.done = 0.0
+        self.spent_before = self.journal.spent_seconds
+        self._least_seconds = [0.0] * len(self.groups)
 
     def time_all(self) -> None:
         """Time each group in each process."""
@@ -156,33 +167,57 @@ class TimedRun:
                 self.tell(0.0)
 
     def time_process(self, group: int, process: int) -> None:
-        """Time one group in one fresh process until it is precise or its share of the time is used."""
+        """Time one group in one fresh process until it is precise or its share of the time that is left is used."""
         workloads = self.groups[group]
         record = self.journal.record(group, process, len(workloads))
-        seconds = self.plan.max_seconds * self.fractions[group]
-        if not workloads_to_time(record, self.plan, seconds=seconds):
+        seconds = self._share_seconds(group, process)
+        is_done = record.budget_seconds >= self.plan.max_seconds
+        if is_done or not workloads_to_time(record, self.plan) or seconds <= 0 < len(record.rounds):
             return
+        if process > 0 and self._least_seconds[group] > seconds * (self.plan.num_processes - process):
+            return
+        begin = self.clock()
+        check_seconds = 0.0
 
-        def keep(rounds: Sequence[Round], elapsed: float, others_load: float) -> None:
-            self.journal.append(group, process, rounds, seconds=elapsed, others_load=others_load)
+        def keep(chunk: Chunk) -> None:
+            if not self._least_seconds[group]:
+                # Another process must open and warm up too, and have three samples of each.
+                opening = chunk.spent_seconds - chunk.seconds - check_seconds
+                self._least_seconds[group] = opening + MIN_SAMPLES * chunk.seconds / len(chunk.rounds)
+            self.journal.append(group, process, chunk)
 
         rng = np.random.default_rng([self.seed, group, process, len(record.rounds)])
         session = open_in_random_order(self.profiler, [*workloads, self.sentinel], self.plan, rng)
         try:
             self.journal.mark(group, session.marks[:-1])
             if process == 0 and not record.rounds:
+                opened = self.clock()
                 check_outputs(session, workloads, self.plan, device=self.profiler.device.name)
+                check_seconds = self.clock() - opened
             time_rounds(
                 session,
                 record,
                 self.plan,
-                seconds=seconds,
+                begun=begin,
+                deadline=begin + seconds,
                 rng=rng,
                 keep=keep,
                 tell=lambda fraction: self.tell(fraction * self.fractions[group]),
+                clock=self.clock,
             )
         finally:
             session.close()
+        self.journal.finish(group, process, budget_seconds=self.plan.max_seconds)
+
+    def spent_seconds(self) -> float:
+        """Return the time that the run has taken so far, with what an interrupted one took."""
+        return self.spent_before + self.clock() - self.started
+
+    def _share_seconds(self, group: int, process: int) -> float:
+        """Return which part of the time that is left is for this process, by the work of all that are to come."""
+        num = self.plan.num_processes
+        rest = (num - process) * self.fractions[group] + num * sum(self.fractions[group + 1 :])
+        return (self.plan.max_seconds - self.spent_seconds()) * self.fractions[group] / rest
 
     def tell(self, of_process: float) -> None:
         """Tell how far the run is, in workloads for each of the processes."""
@@ -192,9 +227,10 @@ class TimedRun:
     # -------------------------------------------------------------------------------------------- results
 
     def records(self, group: int) -> list[ProcessRecord]:
-        """Return the record of each process of a group."""
+        """Return the record of each process of a group that was begun; there may not be time for all."""
         num = len(self.groups[group])
-        return [self.journal.record(group, process, num) for process in range(self.plan.num_processes)]
+        records = [self.journal.record(group, process, num) for process in range(self.plan.num_processes)]
+        return [record for record in records if record.rounds]
 
     def finish(self, conditions: RunConditions, state: dict[str, str], *, num_blocks: int) -> MeasuredRun:
         """Return the rows, one for each workload, and the notes."""
@@ -208,7 +244,25 @@ class TimedRun:
                     blocks.append(Measurement(block=workload.specs[0], **row, **common))
                 else:
                     networks.append(NetworkMeasurement(name=workload.name, specs=workload.specs, **row, **common))
-        return MeasuredRun(blocks=tuple(blocks), networks=tuple(networks), notes=self.notes(state))
+        return MeasuredRun(
+            blocks=tuple(blocks), networks=tuple(networks), notes=self.notes(state), remarks=self.remarks()
+        )
+
+    def num_processes(self) -> int:
+        """Return from how many processes every row comes."""
+        return min(len(self.records(group)) for group in range(len(self.groups)))
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return where the time was too short, one sentence each."""
+        num, spent, remarks = self.num_processes(), self.spent_seconds(), []
+        if num < self.plan.num_processes:
+            remarks.append(f"rows come from {num} of {self.plan.num_processes} processes; give more time")
+        if spent > 1.2 * self.plan.max_seconds:
+            remarks.append(
+                f"it took {spent:.0f} s of {self.plan.max_seconds:g}: to open all and time each {MIN_SAMPLES} times "
+                "takes as long; give more time, or less to measure"
+            )
+        return tuple(remarks)
 
     def rows(self, group: int) -> list[dict[str, Any]]:
         """Return the numbers and marks of each workload of a group."""
@@ -230,7 +284,7 @@ class TimedRun:
         """Return how every row was measured."""
         return (
             f"{self.profiler.method}; one untimed run before each; interleaved random rounds; "
-            f"{self.plan.num_processes} fresh processes; medians"
+            f"{self.num_processes()} fresh processes; medians"
         )
 
     def notes(self, before: dict[str, str]) -> dict[str, str]:
@@ -246,15 +300,15 @@ class TimedRun:
         notes["rounds"] = f"{counted} counted, {total - counted} repeated"
         notes["seconds"] = f"{sum(record.seconds for record in records):.1f}"
         notes["sentinel"] = f"{self.sentinel.name}, largest drift {max(abs(r.drift()) for r in records):.2%}"
-        notes["others_load"] = f"{np.mean([record.others_load for record in records]):.2f} cores"
+        load = np.mean([record.others_load for record in records])
+        notes["others_load"] = f"{load:.2f} of {max(record.num_cores for record in records)} cores"
         return notes
 
 
 def _warnings(records: Sequence[ProcessRecord], plan: MeasurementPlan) -> set[str]:
     """Return the words that warn of every row of a group."""
     words = set()
-    num_cores = os.cpu_count() or 1
-    if any(record.others_load > 0.2 + 0.1 * num_cores or record.disturbed_fraction > 0.1 for record in records):
+    if any(record.is_contended for record in records):
         words.add("contended")
     if any(abs(record.drift()) > plan.tolerance for record in records):
         words.add("drift")

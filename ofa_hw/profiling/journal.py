@@ -10,7 +10,7 @@ from typing import Any
 from ofa_hw.errors import RunError
 from ofa_hw.files import append_jsonl, read_jsonl
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions
-from ofa_hw.profiling.record import ProcessRecord, Round
+from ofa_hw.profiling.record import Chunk, ProcessRecord
 
 _SCHEMA_VERSION = 1
 
@@ -80,20 +80,22 @@ class Journal:
         """Return what was kept by `mark`."""
         return self._marks.get(group, ("",) * num_workloads)
 
-    def append(self, group: int, process: int, rounds: Sequence[Round], *, seconds: float, others_load: float) -> None:
-        """Add rounds to the record of a process, and to the file before this returns."""
-        self._records[group, process].add(rounds, seconds=seconds, others_load=others_load)
+    def append(self, group: int, process: int, chunk: Chunk) -> None:
+        """Add what was timed in one go to the record of a process, and to the file before this returns."""
+        self._records[group, process].add(chunk)
         if self._path is not None:
-            append_jsonl(
-                self._path,
-                {
-                    "group": group,
-                    "process": process,
-                    "seconds": seconds,
-                    "others_load": others_load,
-                    "rounds": [timed.to_dict() for timed in rounds],
-                },
-            )
+            append_jsonl(self._path, {"group": group, "process": process, **chunk.to_dict()})
+
+    def finish(self, group: int, process: int, *, budget_seconds: float) -> None:
+        """Keep that a process has done what it could within the time for all workloads."""
+        self._records[group, process].budget_seconds = budget_seconds
+        if self._path is not None:
+            append_jsonl(self._path, {"group": group, "process": process, "budget_seconds": budget_seconds})
+
+    @property
+    def spent_seconds(self) -> float:
+        """The time that all processes have taken so far."""
+        return sum(record.spent_seconds for record in self._records.values())
 
     def _check_same(self, found: dict[str, Any], expected: dict[str, Any]) -> None:
         # Clocks and load are another at every look; the time budget may be raised by who resumes.
@@ -120,11 +122,13 @@ class Journal:
             if "marks" in line:
                 self._marks[line["group"]] = tuple(line["marks"])
                 return
-            rounds = [Round.from_dict(value) for value in line["rounds"]]
+            if "budget_seconds" in line:
+                self._records[line["group"], line["process"]].budget_seconds = line["budget_seconds"]
+                return
+            chunk = Chunk.from_dict(line)
             # The sentinel's index is the highest in every round, and follows those of the group's workloads.
-            num_workloads = max(max(timed.order) for timed in rounds)
-            record = self.record(line["group"], line["process"], num_workloads)
-            record.add(rounds, seconds=line["seconds"], others_load=line["others_load"])
+            num_workloads = max(max(timed.order) for timed in chunk.rounds)
+            self.record(line["group"], line["process"], num_workloads).add(chunk)
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(
                 f"{self._path}, line {number}: must hold rounds; remove it or start anew without --resume"

@@ -14,7 +14,7 @@ from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import FoldedBlock, random_block
 from ofa_hw.space import ArchConfig, SearchSpace
 
-_MAX_MS = 1e7
+MAX_MS = 1e7
 """No block takes hours: a greater number is a slip of the pen."""
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
@@ -26,8 +26,9 @@ class MeasurementPlan:
 
     `cpu_mask` is hexadecimal as taskset takes it (`0x2` is core 1); None leaves the choice to the device.
     A workload is timed until the half width of its median's 95 % interval is `target_relative_ci` of the median in
-    each of `num_processes` fresh processes, `min_runs` times in all at least. `max_seconds` bounds the timing of all
-    workloads together. Rounds whose sentinel is slower than usual by more than `tolerance` are repeated.
+    each of `num_processes` fresh processes, `min_runs` times in all at least. `max_seconds` bounds all that is done for
+    the workloads together, opening and checking them too; where it is short, fewer processes are begun. Rounds whose
+    sentinel is slower than usual by more than `tolerance` are repeated.
 
     Raises:
         InvalidInputError: a value is outside its range.
@@ -104,11 +105,11 @@ class Timing:
     def __post_init__(self) -> None:
         for field in ("median_ms", "p10_ms", "p90_ms", "ci_low_ms", "ci_high_ms"):
             value = getattr(self, field)
-            if not (value is None and field in ("p10_ms", "p90_ms")) and not 0 < value <= _MAX_MS:
-                raise InvalidInputError(f"{field} must be milliseconds above 0 and at most {_MAX_MS:g}; came {value}")
+            if not (value is None and field in ("p10_ms", "p90_ms")) and not 0 < value <= MAX_MS:
+                raise InvalidInputError(f"{field} must be milliseconds above 0 and at most {MAX_MS:g}; came {value}")
         for field in ("mad_ms", "process_spread"):
             value = getattr(self, field)
-            if value is not None and not 0 <= value <= _MAX_MS:
+            if value is not None and not 0 <= value <= MAX_MS:
                 raise InvalidInputError(f"{field} must be finite and 0 or more; came {value}")
         for low, high in (("p10_ms", "p90_ms"), ("ci_low_ms", "median_ms"), ("median_ms", "ci_high_ms")):
             lower, upper = getattr(self, low), getattr(self, high)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.errors import DeviceError
 from ofa_hw.profiling.device import Device
-from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload
+from ofa_hw.profiling.measurement import MAX_MS, MeasurementPlan, RunConditions, Workload
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,12 +20,32 @@ class Times:
     """What a `Session` timed: `ms` for one execution, for each entry of the order that it was given.
 
     `is_disturbed` tells for each entry whether the operating system took the core away meanwhile.
-    `others_load` is how many cores other processes kept busy, 0 where nothing tells.
+    `others_load` is how many of the device's `num_cores` cores other processes kept busy, 0 where nothing tells.
+
+    Raises:
+        DeviceError: a time is no number of milliseconds above 0, or the load is none: what is not a time of the
+            device must not become one.
     """
 
     ms: tuple[float, ...]
     is_disturbed: tuple[bool, ...]
     others_load: float = 0.0
+    num_cores: int = 1
+
+    def __post_init__(self) -> None:
+        if len(self.ms) != len(self.is_disturbed):
+            raise DeviceError(f"each time must tell whether it was disturbed; came {len(self.ms)} times")
+        wrong = [value for value in self.ms if not (_is_number(value) and 0 < value <= MAX_MS)]
+        if wrong:
+            raise DeviceError(f"times must be milliseconds above 0 and at most {MAX_MS:g}; came {wrong[0]!r}")
+        if not (_is_number(self.others_load) and 0 <= self.others_load < math.inf and self.num_cores >= 1):
+            raise DeviceError(
+                f"others_load must be a number of cores of 1 or more; came {self.others_load!r} of {self.num_cores!r}"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class Session(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +44,36 @@ class Round:
         )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Rounds that were timed in one go, within `seconds`, while others kept `others_load` of `num_cores` cores busy.
+
+    `spent_seconds` is what the process took since its last chunk or its beginning: opening and warming up too.
+    """
+
+    rounds: tuple[Round, ...]
+    seconds: float
+    others_load: float
+    num_cores: int
+    spent_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the chunk as JSON holds it."""
+        rounds = [timed.to_dict() for timed in self.rounds]
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | {"rounds": rounds}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Chunk:
+        """Return the chunk that `to_dict` wrote; earlier journals told neither cores nor what was spent."""
+        return cls(
+            rounds=tuple(Round.from_dict(timed) for timed in value["rounds"]),
+            seconds=value["seconds"],
+            others_load=value["others_load"],
+            num_cores=value.get("num_cores", 1),
+            spent_seconds=value.get("spent_seconds", value["seconds"]),
+        )
+
+
 class ProcessRecord:
     """The rounds of one process, for `num_workloads` workloads and the sentinel, whose index comes after theirs."""
 
@@ -55,21 +84,32 @@ class ProcessRecord:
         self.rounds: list[Round] = []
         self._sentinels: list[float] = []
         self.seconds = 0.0
+        self.spent_seconds = 0.0
         self.others_load_seconds = 0.0
+        self.num_cores = 1
+        self.budget_seconds = 0.0
+        """The time for all workloads within which this process has done what it could."""
 
-    def add(self, rounds: Sequence[Round], *, seconds: float, others_load: float) -> None:
-        """Add rounds that took `seconds` together, while others kept `others_load` cores busy."""
-        self.rounds.extend(rounds)
-        for timed in rounds:
+    def add(self, chunk: Chunk) -> None:
+        """Add what was timed in one go."""
+        self.rounds.extend(chunk.rounds)
+        for timed in chunk.rounds:
             of_sentinel = np.array(timed.order) == self.num_workloads
             self._sentinels.append(float(np.median(np.array(timed.ms)[of_sentinel])))
-        self.seconds += seconds
-        self.others_load_seconds += others_load * seconds
+        self.seconds += chunk.seconds
+        self.spent_seconds += chunk.spent_seconds
+        self.others_load_seconds += chunk.others_load * chunk.seconds
+        self.num_cores = chunk.num_cores
 
     @property
     def others_load(self) -> float:
         """How many cores other processes kept busy on average."""
         return self.others_load_seconds / self.seconds if self.seconds else 0.0
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether other processes took so much of the device that times may be longer than they are alone."""
+        return self.others_load > 0.2 + 0.1 * self.num_cores or self.disturbed_fraction > 0.1
 
     @property
     def disturbed_fraction(self) -> float:
@@ -133,6 +173,12 @@ class ProcessRecord:
             or len(samples[index]) < max(min_samples, MIN_SAMPLES)
             or relative_half_width(samples[index]) > target_relative_ci
         ]
+
+    def missing(self) -> list[int]:
+        """Return the workloads with fewer samples than are worth a row, whether these count or not."""
+        orders = np.array([index for timed in self.rounds for index in timed.order], np.int64)
+        counts = np.bincount(orders, minlength=self._width)
+        return [index for index in range(self.num_workloads) if counts[index] < MIN_SAMPLES]
 
     @property
     def _width(self) -> int:

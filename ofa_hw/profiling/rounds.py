@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.profiling.measurement import MeasurementPlan
 from ofa_hw.profiling.protocol import Session, Times
-from ofa_hw.profiling.record import ProcessRecord, Round
+from ofa_hw.profiling.record import Chunk, ProcessRecord, Round
 
 _MIN_SAMPLE_MS = 0.1
 """Shorter samples are batched: many executions with the clock around all of them."""
@@ -25,8 +25,8 @@ _WARM_UP_SECONDS = 0.2
 _CHUNK_SECONDS = 0.5
 """How much is timed between two looks at the precision, and lost at most when the run is killed."""
 
-Keep = Callable[[Sequence[Round], float, float], None]
-"""Takes rounds, the seconds they took together and the cores that others kept busy, and adds them to the record."""
+_MAX_REPEATS = 1000
+"""Whatever takes less than a ten thousandth of a millisecond is no model."""
 
 
 def time_rounds(
@@ -34,62 +34,86 @@ def time_rounds(
     record: ProcessRecord,
     plan: MeasurementPlan,
     *,
-    seconds: float,
+    begun: float,
+    deadline: float,
     rng: np.random.Generator,
-    keep: Keep,
+    keep: Callable[[Chunk], None],
     tell: Callable[[float], None],
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Time the workloads of `session`, the last of which is the sentinel, until `record` has enough of each.
 
-    `seconds` is what this process may take. `keep` is called for every few rounds, then `tell` with the fraction of
-    the work that is done.
+    The time of this process runs from `begun` to `deadline`, as `clock` tells it: no round begins that would end later,
+    but where a workload has too few samples for a row. `keep` is called for every few rounds and adds them to the
+    record, then `tell` with the fraction of the work that is done.
     """
-    estimates, overhead_seconds = _warm_up(session, record.num_workloads + 1)
-    repeats = np.maximum(np.ceil(_MIN_SAMPLE_MS / estimates), 1).astype(int)
-    repeats[-1] = max(math.ceil(_SENTINEL_SAMPLE_MS / estimates[-1]), 1)
+    last = begun
+    estimates, overhead_seconds = _warm_up(session, record.num_workloads + 1, clock)
+    repeats = np.clip(np.ceil(_MIN_SAMPLE_MS / estimates), 1, _MAX_REPEATS).astype(int)
+    repeats[-1] = np.clip(math.ceil(_SENTINEL_SAMPLE_MS / estimates[-1]), 1, _MAX_REPEATS)
     entry_seconds = overhead_seconds + estimates * (repeats + 1) / 1e3
-    while active := workloads_to_time(record, plan, seconds=seconds):
-        round_seconds = entry_seconds[active].sum() + 3 * entry_seconds[-1]
+    pace = 1.0
+    while active := workloads_to_time(record, plan):
+        left = deadline - clock()
+        round_seconds = pace * _seconds_of(active, entry_seconds)
+        if left < round_seconds:
+            active = record.missing()
+            if not active:
+                return
+            round_seconds = pace * _seconds_of(active, entry_seconds)
         # Twice as many each time: no more than half of what precise workloads got was in vain.
         wanted = max(_min_samples(plan) - len(record.rounds), len(record.rounds), 1)
-        num_rounds = max(min(int(_CHUNK_SECONDS / round_seconds), wanted), 1)
+        num_rounds = max(min(int(min(_CHUNK_SECONDS, left) / round_seconds), wanted), 1)
         orders = [_shuffled(active, record.num_workloads, rng) for _ in range(num_rounds)]
         order = [index for one in orders for index in one]
-        begin = time.monotonic()
+        begin = clock()
         times = session.time(order, [int(repeats[index]) for index in order])
-        keep(_split(orders, times), time.monotonic() - begin, times.others_load)
+        now = clock()
+        # A busy machine takes longer than it did while warming up.
+        pace = max((now - begin) / entry_seconds[order].sum(), 1e-3)
+        keep(
+            Chunk(
+                rounds=tuple(_split(orders, times)),
+                seconds=now - begin,
+                others_load=times.others_load,
+                num_cores=times.num_cores,
+                spent_seconds=now - last,
+            )
+        )
+        last = now
         num_precise = record.num_workloads - len(active)
-        tell(min(max(num_precise / record.num_workloads, record.seconds / seconds), 1.0))
+        used = (now - begun) / (deadline - begun) if deadline > begun else 1.0
+        tell(min(max(num_precise / record.num_workloads, used), 1.0))
 
 
-def workloads_to_time(record: ProcessRecord, plan: MeasurementPlan, *, seconds: float) -> list[int]:
-    """Return the workloads that still need samples; [] when it is enough, or the `seconds` are used."""
-    if record.seconds < seconds:
-        return record.imprecise(min_samples=_min_samples(plan), target_relative_ci=plan.target_relative_ci)
-    # Beyond the budget only what has no worthwhile number of samples goes on, and that not for ever.
-    if record.seconds < 3 * seconds or not record.rounds:
-        return record.imprecise(min_samples=0, target_relative_ci=math.inf)
-    return []
+def workloads_to_time(record: ProcessRecord, plan: MeasurementPlan) -> list[int]:
+    """Return the workloads that still need samples; [] when it is enough."""
+    return record.imprecise(min_samples=_min_samples(plan), target_relative_ci=plan.target_relative_ci)
+
+
+def _seconds_of(active: list[int], entry_seconds: npt.NDArray[np.float64]) -> float:
+    """Return what a round of the workloads `active` takes, with the sentinel at three places."""
+    return float(entry_seconds[active].sum() + 3 * entry_seconds[-1])
 
 
 def _min_samples(plan: MeasurementPlan) -> int:
     return math.ceil(plan.min_runs / plan.num_processes)
 
 
-def _warm_up(session: Session, num: int) -> tuple[npt.NDArray[np.float64], float]:
+def _warm_up(session: Session, num: int, clock: Callable[[], float]) -> tuple[npt.NDArray[np.float64], float]:
     """Return the least time of each workload in milliseconds (num,), after `_WARM_UP_SECONDS` at least.
 
     The second value is what an entry of an order costs in seconds beyond its executions: little in a worker, much
     where each starts a process on a phone.
     """
     least, overhead = np.full(num, np.inf), np.inf
-    end = time.monotonic() + _WARM_UP_SECONDS
+    end = clock() + _WARM_UP_SECONDS
     for _ in range(1000):
-        begin = time.monotonic()
+        begin = clock()
         ms = np.array(session.time(range(num), [1] * num).ms)
-        overhead = min(overhead, (time.monotonic() - begin - 2 * float(ms.sum()) / 1e3) / num)
+        overhead = min(overhead, (clock() - begin - 2 * float(ms.sum()) / 1e3) / num)
         least = np.minimum(least, ms)
-        if time.monotonic() > end:
+        if clock() > end:
             break
     return np.maximum(least, 1e-6), max(overhead, 0.0)
 

@@ -22,12 +22,14 @@ class Column:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """Cells as they are printed; where the row is a network, the key of its card and its place in the trade-off."""
+    """Cells as they are printed; where the row is a network, the key of its card and its place in the trade-off.
+
+    `place` holds what the axes of the pictures show, by the names of their fields.
+    """
 
     cells: tuple[str, ...]
     network: str | None = None
-    latency_ms: float | None = None
-    top1: float | None = None
+    place: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

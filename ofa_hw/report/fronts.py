@@ -1,14 +1,20 @@
-"""The trade-off on each device: what was sampled, predicted and verified there, under one name."""
+"""The trade-off on each device: what was sampled, searched and verified there, by the objectives of the front."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ofa_hw.cost import Objective
 from ofa_hw.lut import LatencyTable
 from ofa_hw.report.results import RunResults
+from ofa_hw.search import NamedObjectives, ParetoFront
+from ofa_hw.search.front import FrontColumn
+from ofa_hw.search.pareto import is_non_dominated
 from ofa_hw.space import ArchConfig
 
 if TYPE_CHECKING:
@@ -17,18 +23,27 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceFront:
-    """One run on one device; every table has a column `network`, the key under which the page knows a network.
+    """One run on one device, and the figures by which its networks are placed.
 
-    `samples` and `front` have latency_ms and top1, as in `RunResults`; `verified` are VERIFIED_COLUMNS with the ends
-    test_top1_low and test_top1_high of the 95 % interval and a `number` that counts through all fronts.
-    `max_latency_ms` is the budget of the search, None where it had none.
+    Every table has a column `network`, the key under which the page knows a network, and one for each of `figures` by
+    its name, NaN where it is not known. Those of `verified`, VERIFIED_COLUMNS with a `number` that counts through all
+    fronts, are what was measured, or counted; beside them stand `<name>_low` and `<name>_high`, the ends of the 95 %
+    interval, and `<name>_promised`. `limits` are the bounds that the search kept, by the names of figures, and
+    `limited` those of them that are not drawn.
     """
 
     name: str
+    figures: tuple[FrontColumn, ...]
     samples: pd.DataFrame
     front: pd.DataFrame
     verified: pd.DataFrame
-    max_latency_ms: float | None
+    limits: Mapping[str, float]
+    limited: tuple[FrontColumn, ...]
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether any of the figures is no count."""
+        return any(figure.source != "counted" for figure in self.figures)
 
 
 def network_key(runs: Sequence[RunResults], run_index: int, arch_id: str) -> str:
@@ -37,30 +52,46 @@ def network_key(runs: Sequence[RunResults], run_index: int, arch_id: str) -> str
 
 
 def device_fronts(runs: Sequence[RunResults]) -> list[DeviceFront]:
-    """Return a front for each run and, where it is told of further tables, for each of their devices."""
+    """Return a front for each run that has one and, where it is told of further tables, for each of their devices."""
     fronts: list[DeviceFront] = []
     num_before = 0
     for index, results in enumerate(runs):
-        devices = [results.lut, *results.other_tables] if results.lut else [None]
-        for place, table in enumerate(devices):
-            front = _front_on(results, table, is_first=not place)
-            name = _name(results, table, has_runs=len(runs) > 1)
-            keyed = {
-                column: shown.assign(network=[network_key(runs, index, arch_id) for arch_id in shown["arch_id"]])
-                for column, shown in front.items()
+        for place, table in enumerate([results.lut, *results.other_tables] if results.lut else [None]):
+            found = _front_on(results, table, is_first=not place)
+            if found is None:
+                continue
+            tables = {
+                name: shown.assign(network=[network_key(runs, index, arch_id) for arch_id in shown["arch_id"]])
+                for name, shown in (("samples", found.samples), ("front", found.front), ("verified", found.verified))
             }
-            numbers = range(num_before + 1, num_before + 1 + len(keyed["verified"]))
-            keyed["verified"] = keyed["verified"].assign(number=list(numbers))
+            numbers = range(num_before + 1, num_before + 1 + len(found.verified))
+            tables["verified"] = tables["verified"].assign(number=list(numbers))
             num_before += len(numbers)
-            fronts.append(DeviceFront(name=name, **keyed, max_latency_ms=None if place else results.max_latency_ms))
+            name = _name(results, table, has_runs=len(runs) > 1)
+            fronts.append(dataclasses.replace(found, name=name, **tables))
     return fronts
 
 
-def wilson_interval(fraction: float, num: int, *, z: float = 1.96) -> tuple[float, float]:
+def comparable(fronts: Sequence[DeviceFront]) -> list[list[DeviceFront]]:
+    """Return the fronts in groups that have the same figures, and so can stand in one picture."""
+    groups: dict[tuple[str, ...], list[DeviceFront]] = {}
+    for front in fronts:
+        groups.setdefault(tuple(figure.name for figure in front.figures), []).append(front)
+    return list(groups.values())
+
+
+def axes_of(front: DeviceFront) -> list[tuple[FrontColumn, FrontColumn]]:
+    """Return the figures along and up each picture of the front: what is maximised, else the last, stands upright."""
+    upright = next((figure for figure in front.figures if figure.direction == "max"), front.figures[-1])
+    return [(figure, upright) for figure in front.figures if figure is not upright]
+
+
+def wilson_interval(fraction: float, num: int) -> tuple[float, float]:
     """Return the ends of the 95 % interval of a share that was found among `num` images (Wilson, 1927)."""
-    middle = (fraction + z**2 / (2 * num)) / (1 + z**2 / num)
-    half = z / (1 + z**2 / num) * math.sqrt(fraction * (1 - fraction) / num + z**2 / (4 * num**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    from scipy.stats import binomtest
+
+    ends = binomtest(round(fraction * num), num).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def with_top1_interval(verified: pd.DataFrame) -> pd.DataFrame:
@@ -70,31 +101,120 @@ def with_top1_interval(verified: pd.DataFrame) -> pd.DataFrame:
     return verified.assign(test_top1_low=[low for low, _ in ends], test_top1_high=[high for _, high in ends])
 
 
-def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool) -> dict[str, Any]:
-    """Return the three tables of the run on the device of `table`.
+def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool) -> DeviceFront | None:
+    """Return the front of the run on the device of `table`, None where there is nothing to show of it.
 
-    The front is the one that a search for many devices found for this device, else the run's own; a further table
-    prices the networks of that anew and keeps those that are still on a front.
+    It is the one that a search for many devices found for this device, else the run's own. A further table prices the
+    networks of that anew and keeps those that are still on a front; of a front without a latency, or of several, it
+    tells nothing new.
     """
-    columns = {"predicted_latency_ms": "latency_ms"}
-    found = results.device_fronts.get(table.device) if table else None
-    front = (results.front if found is None else found).rename(columns=columns)
-    front = front.assign(top1=front["predicted_top1"])
-    samples, verified = results.samples.rename(columns=columns), with_top1_interval(results.verified)
-    if is_first or table is None:
-        return {"samples": samples, "front": front, "verified": verified}
-    samples = samples.assign(latency_ms=_latencies(results, table, samples))
-    if found is None:
-        front = front.assign(latency_ms=_latencies(results, table, front))
-        ordered = front.sort_values("latency_ms", kind="stable")
-        front = ordered[ordered["top1"].cummax() <= ordered["top1"]].drop_duplicates("top1")
-    return {"samples": samples, "front": front, "verified": verified.iloc[:0]}
+    own = results.device_fronts.get(table.device) if table else None
+    front = own or results.front
+    if front is None:
+        return None
+    figures = _figures(front)
+    known = _known_objectives(results, front, table)
+    rows, limits = _rows(front), {limit.name: limit.bound for limit in front.limits}
+    if table is not None and not is_first and own is None:
+        priced = {"latency", *(told.name for told in front.tables)} & {figure.name for figure in figures}
+        if len(priced) != 1:
+            return None
+        (latency,) = priced
+        rows[latency] = _values(known["latency"], results, rows)
+        signs = [1.0 if figure.direction == "min" else -1.0 for figure in figures]
+        is_kept = is_non_dominated(rows[[figure.name for figure in figures]].to_numpy() * signs)
+        rows = rows[is_kept].sort_values(latency, kind="stable")
+        limits = _limits_on(table.device, front, latency)
+    samples = results.samples.assign(
+        **{
+            figure.name: results.samples["top1"]
+            if figure.name == "top1"
+            else _values(known.get(figure.name), results, results.samples)
+            for figure in figures
+        }
+    )
+    verified = with_top1_interval(results.verified if is_first else results.verified.iloc[:0])
+    for figure in figures:
+        verified = verified.assign(**_verified_figure(figure.name, results, verified, rows, known))
+    drawn = {figure.name for figure in figures}
+    return DeviceFront(
+        name="",
+        figures=figures,
+        samples=samples,
+        front=rows,
+        verified=verified,
+        limits=limits,
+        limited=tuple(column for column in front.columns if column.name in limits.keys() - drawn),
+    )
 
 
-def _latencies(results: RunResults, table: LatencyTable, networks: pd.DataFrame) -> Any:
-    if not len(networks):
-        return []
-    return table.latency_ms(results.space, results.space.encode(map(ArchConfig.from_json, networks["arch"])))
+def _figures(front: ParetoFront) -> tuple[FrontColumn, ...]:
+    """Return the figures by which a front is drawn, two at least where it has them: its objectives.
+
+    The robust front is drawn by the latency on its first device: the worst relative one can be timed nowhere.
+    """
+    names = [column.name for column in front.columns]
+    objectives = [
+        front.column("latency") if column.name == "relative_latency" and "latency" in names else column
+        for column in front.objectives
+    ]
+    objectives = list(dict.fromkeys(objectives))
+    rest = [column for column in front.others if column not in objectives]
+    return tuple([*objectives, *rest][: max(2, len(objectives))])
+
+
+def _rows(front: ParetoFront) -> pd.DataFrame:
+    import pandas as pd
+
+    facts = {"arch_id": [arch.arch_id for arch in front.archs], "arch": [arch.to_json() for arch in front.archs]}
+    return pd.DataFrame(facts | {column.name: list(column.values) for column in front.columns})
+
+
+def _known_objectives(results: RunResults, front: ParetoFront, table: LatencyTable | None) -> dict[str, Objective]:
+    """Return what can be told of any network here, by name: what is counted, and the latency by the table."""
+    named = NamedObjectives.of(results.space, None, {table.device: table} if table else {})
+    known = dict(named.by_name)
+    if table is not None:
+        known |= {told.name: known["latency"] for told in front.tables if told.device == table.device}
+    return known
+
+
+def _values(objective: Objective | None, results: RunResults, networks: pd.DataFrame) -> Any:
+    """Return the figure of each of `networks`, NaN where nothing tells it."""
+    if objective is None or not len(networks):
+        return np.full(len(networks), math.nan)
+    return objective.evaluate(results.space.encode(map(ArchConfig.from_json, networks["arch"])))
+
+
+def _verified_figure(
+    name: str, results: RunResults, verified: pd.DataFrame, rows: pd.DataFrame, known: Mapping[str, Objective]
+) -> dict[str, Any]:
+    """Return the columns of the figure `name` of verified networks: what was measured, its ends, what was promised."""
+    ends = ("", "_low", "_high", "_promised")
+    columns: tuple[str, ...]
+    if name == "top1":
+        columns = ("test_top1", "test_top1_low", "test_top1_high", "predicted_top1")
+    elif name == "latency" or known.get(name) is known.get("latency", ...):
+        columns = (*(f"measured_latency{end}_ms" for end in ends[:3]), "predicted_latency_ms")
+    else:
+        on_front = dict(zip(rows["arch_id"], rows[name], strict=True))
+        exact = _values(known.get(name), results, verified)
+        values = [on_front.get(arch_id, value) for arch_id, value in zip(verified["arch_id"], exact, strict=True)]
+        return {f"{name}{end}": values for end in ends}
+    return {f"{name}{end}": verified[column] for end, column in zip(ends, columns, strict=True)}
+
+
+def _limits_on(device: str, front: ParetoFront, latency: str) -> dict[str, float]:
+    """Return the limits that hold on `device`, by the names of figures; that of its own latency is of `latency`.
+
+    Files of before schema 2 may not tell of which device a latency is: then it is another's.
+    """
+    devices = {latency: None, **{table.name: table.device for table in front.tables}}
+    return {
+        latency if limit.name in devices else limit.name: limit.bound
+        for limit in front.limits
+        if devices.get(limit.name, device) == device
+    }
 
 
 def _name(results: RunResults, table: LatencyTable | None, *, has_runs: bool) -> str:

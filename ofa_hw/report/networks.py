@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ofa_hw.blocks import num_macs, num_params
 from ofa_hw.report.fronts import device_fronts, network_key, with_top1_interval
 from ofa_hw.report.results import RunResults
-from ofa_hw.report.rounding import milliseconds
+from ofa_hw.report.rounding import figure_cell, milliseconds
+from ofa_hw.search.front import FrontColumn
 from ofa_hw.space import ArchConfig, SearchSpace
+
+_COUNTED = ("macs", "params")
+"""What stands on every card, whether the front has it or not."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,15 +57,16 @@ def _cards_of(results: RunResults) -> dict[str, NetworkCard]:
     for net in results.samples.to_dict("records"):
         facts = {"top-1, validation images, %": f"{100 * net['top1']:.1f}"}
         _add(cards, results, net, f"Subnet {net['arch_id']}", facts)
-    for pick, net in enumerate(results.front.to_dict("records"), start=1):
-        top1 = _with_interval(net, "predicted_top1", lambda value: f"{100 * value:.1f}")
-        latency = _with_interval(net, "predicted_latency_ms", milliseconds)
-        facts = {"top-1, predicted, %": top1, "latency, predicted, ms": latency}
-        _add(cards, results, net, f"Network {net['arch_id']}", facts, pick=pick)
+    for index, arch in enumerate(results.front.archs if results.front else ()):
+        assert results.front is not None
+        facts = {told.title: _with_interval(told, index) for told in results.front.columns if told.name not in _COUNTED}
+        _add(cards, results, _named(arch), f"Network {arch.arch_id}", facts, pick=index + 1)
     for device, front in results.device_fronts.items():
-        for net in front.to_dict("records"):
-            latency = _with_interval(net, "predicted_latency_ms", milliseconds)
-            _add(cards, results, net, f"Network {net['arch_id']}", {f"latency on {device}, predicted, ms": latency})
+        latency = front.column("latency")
+        title = dataclasses.replace(latency, name=f"latency on {device}").title
+        for index, arch in enumerate(front.archs):
+            facts = {title: _with_interval(latency, index)}
+            _add(cards, results, _named(arch), f"Network {arch.arch_id}", facts)
     for net in with_top1_interval(results.verified).to_dict("records"):
         low, high = 100 * net["test_top1_low"], 100 * net["test_top1_high"]
         fast, slow = (milliseconds(net[f"measured_latency_{end}_ms"]) for end in ("low", "high"))
@@ -70,15 +75,24 @@ def _cards_of(results: RunResults) -> dict[str, NetworkCard]:
             "latency, measured, ms": f"{milliseconds(net['measured_latency_ms'])} ({fast}–{slow})",
         }
         _add(cards, results, net, "", facts)
+        if "exported_format" in net:
+            card = cards[str(net["arch_id"])]
+            export = card.export_command.replace("--format tflite", f"--format {net['exported_format']}")
+            cards[str(net["arch_id"])] = dataclasses.replace(card, export_command=export)
     return cards
 
 
-def _with_interval(net: Mapping[Any, Any], column: str, told: Callable[[float], str]) -> str:
-    """Return a predicted value with the ends of its 90 % interval, where the search knew them."""
-    name, dot, unit = column.partition("_ms")
-    low, high = (net.get(f"{name}_{end}{dot}{unit}") for end in ("low", "high"))
-    value = told(net[column])
-    return value if low is None or high is None else f"{value} ({told(low)}–{told(high)})"
+def _named(arch: ArchConfig) -> dict[str, str]:
+    return {"arch_id": arch.arch_id, "arch": arch.to_json()}
+
+
+def _with_interval(column: FrontColumn, index: int) -> str:
+    """Return a value of the front with the ends of its 90 % interval, where the search knew them."""
+    told = figure_cell(column, column.values[index])
+    if column.low is None or column.high is None:
+        return told
+    low, high = (figure_cell(column, ends[index]).removesuffix(" %") for ends in (column.low, column.high))
+    return f"{told} ({low}–{high})"
 
 
 def _add(

@@ -69,9 +69,10 @@ def _page_data(runs: Sequence[RunResults], sections: Sequence[Section]) -> dict[
 
 def _first_network(runs: Sequence[RunResults], cards: Mapping[str, NetworkCard]) -> str | None:
     """Return the network that is shown before the reader chooses: the middle of the verified, else of the front."""
-    for table in (runs[0].verified, runs[0].front):
-        if len(table):
-            return network_key(runs, 0, str(table["arch_id"].iloc[len(table) // 2]))
+    on_front = runs[0].front.archs if runs[0].front else ()
+    for arch_ids in (list(runs[0].verified["arch_id"]), [arch.arch_id for arch in on_front]):
+        if arch_ids:
+            return network_key(runs, 0, arch_ids[len(arch_ids) // 2])
     return next(iter(cards), None)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ofa_hw.errors import RunError
 from ofa_hw.report import charts
-from ofa_hw.report.fronts import device_fronts
 from ofa_hw.report.results import RunResults
+from ofa_hw.report.sections.trade_off import trade_off_section
 from ofa_hw.report.theme import LIGHT, chart_config, with_colors
 
 HALF_WIDTH = 500
@@ -37,12 +37,13 @@ def picture_specification(runs: Sequence[RunResults]) -> dict[str, Any]:
 
     results = runs[0]
     rows: list[Any] = []
-    fronts = [front for front in device_fronts(runs) if len(front.front)]
-    if fronts:
-        width = 2 * HALF_WIDTH + GAP + AXIS_WIDTH
-        chart = charts.front_chart(fronts, width=width, height=430, legend=True)
+    section = trade_off_section(runs)
+    if section is not None:
+        width, height = 2 * HALF_WIDTH + GAP + AXIS_WIDTH, 430 if len(section.figures) == 1 else 300
         names = ", ".join(run.name for run in runs)
-        rows.append(chart.properties(title=_title("Accuracy against latency", names)))
+        for figure in section.figures:
+            chart = figure.draw(width=width, height=height, legend=True, interactive=False)
+            rows.append(chart.properties(title=_title(figure.title or section.title, names)))
     lower: list[Any] = []
     if results.phases["index"].nunique() > 1:
         chart = charts.phases_chart(results.phases, width=HALF_WIDTH, legend=True)

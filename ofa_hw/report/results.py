@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from ofa_hw.files import read_jsonl
 from ofa_hw.lut import LatencyTable
 from ofa_hw.predictor.samples import read_samples
 from ofa_hw.run import Command, RunFolder
+from ofa_hw.search import ParetoFront
 from ofa_hw.space import ArchConfig, SearchSpace
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 FIT_FIGURES = ("num_samples", "kendall_tau", "top1_rmse", "coverage_90")
 PHASE_COLUMNS = ("index", "phase", "subnet", "top1", "seconds", "images")
 LOSS_COLUMNS = ("images", "phase", "loss", "phase_begin")
-SAMPLE_COLUMNS = ("arch_id", "arch", "top1", "mean_true_prob", "num_images", "predicted_latency_ms")
+SAMPLE_COLUMNS = ("arch_id", "arch", "top1", "mean_true_prob", "num_images")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,17 +42,16 @@ class RunResults:
     -----------   -------------------------------------------------------------------------------------------
     `phases`      a subnet evaluated at the end of a training phase (`PHASE_COLUMNS`; top1 a fraction)
     `losses`      a logged step of training (`LOSS_COLUMNS`; images and phase_begin counted from the start)
-    `samples`     an evaluated subnet (`SAMPLE_COLUMNS`); latency is NaN without a table
-    `front`       a network of the predicted front (FRONT_COLUMNS)
+    `samples`     an evaluated subnet (`SAMPLE_COLUMNS`)
     `verified`    a network of the front, evaluated and timed for real (VERIFIED_COLUMNS)
     `whole_nets`  a whole network beside the sum of its blocks (WHOLE_NET_COLUMNS)
     `held_out`    a sample as predicted by models that did not see it (HELD_OUT_COLUMNS)
     `learning`    what models of few and of more samples are worth on the others (LEARNING_COLUMNS)
 
-    `device_fronts` are the fronts of a search for many devices, by the name of the device. `lut` is the latency table,
-    None where none is known, `other_tables` those of further devices to show; `predictor`
-    holds what predictor.json tells of the accuracy predictor, nothing where there is none; `max_latency_ms` is the
-    budget of the search, None where it had none; `commands` are those that were run on the folder, the first first.
+    `front` is what the search found, None before it; `device_fronts` are the fronts of a search for many devices, by
+    the name of the device. `lut` is the latency table, None where none is known, `other_tables` those of further
+    devices to show; `predictor` holds what predictor.json tells of the accuracy predictor, nothing where there is none;
+    `commands` are those that were run on the folder, the first first.
     """
 
     name: str
@@ -63,21 +61,19 @@ class RunResults:
     phases: pd.DataFrame
     losses: pd.DataFrame
     samples: pd.DataFrame
-    front: pd.DataFrame
-    device_fronts: Mapping[str, pd.DataFrame]
+    front: ParetoFront | None
+    device_fronts: Mapping[str, ParetoFront]
     verified: pd.DataFrame
     whole_nets: pd.DataFrame
     held_out: pd.DataFrame
     learning: pd.DataFrame
     lut: LatencyTable | None
     other_tables: tuple[LatencyTable, ...]
-    max_latency_ms: float | None
     commands: tuple[Command, ...]
     predictor: Mapping[str, Any]
     missing: tuple[Missing, ...]
 
 
-FRONT_COLUMNS = {"arch_id": str, "arch": str, "predicted_top1": float, "predicted_latency_ms": float}
 VERIFIED_COLUMNS = {
     "arch_id": str,
     "arch": str,
@@ -99,7 +95,7 @@ LEARNING_COLUMNS = {"num_samples": float, "kendall_tau": float, "rmse_points": f
 
 
 def read_results(run: RunFolder, *, lut: Path | None = None, other_luts: Sequence[Path] = ()) -> RunResults:
-    """Return what the files of `run` hold; the latency table at `lut`, where given, places its samples.
+    """Return what the files of `run` hold; `lut` is the latency table, where given.
 
     `other_luts` are tables of other devices, on which the same networks are shown.
 
@@ -118,10 +114,10 @@ def read_results(run: RunFolder, *, lut: Path | None = None, other_luts: Sequenc
         config=run.config,
         phases=phases,
         losses=losses,
-        samples=_sample_table(run, table),
-        front=_read_if_made(run.front_path, FRONT_COLUMNS),
+        samples=_sample_table(run),
+        front=ParetoFront.read(run.front_path, run.space) if run.front_path.exists() else None,
         device_fronts={
-            device: read_table(path, FRONT_COLUMNS)
+            device: ParetoFront.read(path, run.space)
             for device, path in of_devices.items()
             if other_tables and path.exists()
         },
@@ -131,7 +127,6 @@ def read_results(run: RunFolder, *, lut: Path | None = None, other_luts: Sequenc
         learning=_read_if_made(run.predictor_path / "learning_curve.csv", LEARNING_COLUMNS),
         lut=table,
         other_tables=other_tables,
-        max_latency_ms=_budget_ms(run.front_path),
         commands=run.commands,
         predictor=_read_predictor_facts(run),
         missing=(),
@@ -172,22 +167,6 @@ def _read_if_made(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
     return read_table(path, columns) if path.exists() else _table(tuple(columns), [])
 
 
-_BUDGET = re.compile(r"\blatency at most ([\d,]+(?:\.\d+)?) ms")
-
-
-def _budget_ms(path: Path) -> float | None:
-    """Return the budget in the head of the front's file."""
-    if not path.exists():
-        return None
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in itertools.takewhile(lambda line: line.startswith("#"), lines):
-            name, _, limits = line[1:].partition(":")
-            told = _BUDGET.search(limits) if name.strip() == "limits" else None
-            if told:
-                return float(told[1].replace(",", ""))
-    return None
-
-
 def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     import pandas as pd
 
@@ -215,14 +194,10 @@ def _training_tables(run: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     return _table(PHASE_COLUMNS, phases), _table(LOSS_COLUMNS, losses)
 
 
-def _sample_table(run: RunFolder, lut: LatencyTable | None) -> pd.DataFrame:
-    samples = read_samples(run.samples_path)
-    latency_ms: Iterable[float] = itertools.repeat(math.nan, len(samples))
-    if lut and samples:
-        latency_ms = lut.latency_ms(run.space, run.space.encode(sample.arch for sample in samples))
+def _sample_table(run: RunFolder) -> pd.DataFrame:
     rows = [
-        (sample.arch.arch_id, sample.arch.to_json(), sample.top1, sample.mean_true_prob, sample.num_images, float(ms))
-        for sample, ms in zip(samples, latency_ms, strict=True)
+        (sample.arch.arch_id, sample.arch.to_json(), sample.top1, sample.mean_true_prob, sample.num_images)
+        for sample in read_samples(run.samples_path)
     ]
     return _table(SAMPLE_COLUMNS, rows)
 
@@ -246,7 +221,7 @@ def _missing(results: RunResults) -> tuple[Missing, ...]:
         "training": (results.phases, f"ofa-hw train {run}"),
         "evaluated subnets": (results.samples, f"ofa-hw sample {run}"),
         "accuracy predictor": (results.predictor, f"ofa-hw fit {run}"),
-        "front": (results.front, f"ofa-hw search {run} --lut lut/host.csv"),
+        "front": (results.front or (), f"ofa-hw search {run} --lut lut/host.csv"),
         "verified networks": (results.verified, f"ofa-hw verify {run} --lut lut/host.csv"),
         "whole networks beside the table": (results.whole_nets, f"ofa-hw verify {run} --lut lut/host.csv"),
         "latency table": (results.lut.measurements if results.lut else (), f"ofa-hw report {run} --lut lut/host.csv"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ofa_hw.search.front import FrontColumn
+
 
 def percent(fraction: float) -> str:
     """Return 0.8812 as "88.1 %"."""
@@ -45,3 +47,17 @@ def seconds(value: float) -> str:
 def kernel_label(choice: Mapping[str, float]) -> str:
     """Return the kernel sizes of a block as "5", or as "5+–" where it has two and the second is left out."""
     return "+".join(f"{value or '–'}" for name, value in choice.items() if name.endswith("kernel_size"))
+
+
+def figure_cell(figure: FrontColumn, value: float) -> str:
+    """Return the value of a front's figure without its unit: top-1 in per cent, counts in full."""
+    if figure.name == "top1":
+        return percent(value)
+    if figure.unit == "ms":
+        return milliseconds(value)
+    return f"{value:,.0f}" if figure.source == "counted" else f"{value:.4g}"
+
+
+def with_unit(figure: FrontColumn, value: float) -> str:
+    """Return the value of a front's figure with its unit, in a sentence."""
+    return f"{figure_cell(figure, value)} {figure.unit}".rstrip()

@@ -20,27 +20,24 @@ from ofa_hw.space import ArchConfig
 ROBUST = "robust"
 
 
-def device_problems(
-    named: NamedObjectives, limits: Sequence[Limit], latency_limits: Mapping[str, Limit]
-) -> dict[str, SearchProblem]:
+def device_problems(named: NamedObjectives, limits: Sequence[Limit]) -> dict[str, SearchProblem]:
     """Return what to search: top-1 against the worst relative latency, and against that of each device.
 
-    The front of a device keeps `limits` and the limit of its own latency, the robust front every limit.
+    The robust front keeps every limit, that of a device all but those of the latency on other devices.
     """
     top1 = named["top1"]
+    names = {latency.name for latency in named.latencies.values()}
     problems = {
         device: SearchProblem(
             space=named.space,
             objectives=(top1, latency),
-            limits=(*limits, *([latency_limits[device]] if device in latency_limits else [])),
+            limits=tuple(
+                limit for limit in limits if limit.objective.name == latency.name or limit.objective.name not in names
+            ),
         )
         for device, latency in named.latencies.items()
     }
-    robust = SearchProblem(
-        space=named.space,
-        objectives=(top1, named["relative_latency"]),
-        limits=(*limits, *latency_limits.values()),
-    )
+    robust = SearchProblem(space=named.space, objectives=(top1, named["relative_latency"]), limits=tuple(limits))
     return {ROBUST: robust, **problems}
 
 

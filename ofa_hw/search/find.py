@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_hw.cost import LutLatency, Macs, Objective, Params, PeakMemory, UncertainObjective
+from ofa_hw.cost import LutLatency, Macs, Objective, Params, UncertainObjective, source_of
 from ofa_hw.errors import RunError
+from ofa_hw.predictor.threads import on_one_thread
 from ofa_hw.progress import ProgressCallback, no_progress
-from ofa_hw.search.front import FrontColumn, ParetoFront
+from ofa_hw.search.front import FrontColumn, FrontLimit, FrontTable, ParetoFront
 from ofa_hw.search.journal import JudgeJournal
 from ofa_hw.search.nsga2 import Front, Nsga2, SearchPlan, run_search
 from ofa_hw.search.objectives import SearchProblem, with_unit
@@ -34,7 +35,7 @@ def search_front(
 ) -> ParetoFront:
     """Return the front that `num_evaluations` networks show; `start` are evaluated first, such as an earlier front's.
 
-    Its columns are the objectives, then `shown`, then MACs and parameters. `journal` is as of `find_front`.
+    Its columns are the objectives, then what is limited, `shown`, MACs and parameters. `journal` is as of `find_front`.
 
     Raises:
         InvalidInputError: a limit cannot be kept, said before anything is searched; or an objective misbehaves.
@@ -48,6 +49,7 @@ def search_front(
     return describe_front(problem, found.genes, shown=shown, num_evaluations=found.num_evaluations)
 
 
+@on_one_thread()
 def find_front(
     problem: SearchProblem,
     plan: SearchPlan,
@@ -85,20 +87,25 @@ def describe_front(
     costs, _ = problem.judge(genes)
     column = next((index for index, told in enumerate(problem.objectives) if told.direction == "min"), 0)
     genes = genes[np.argsort(costs[:, column], kind="stable")]
-    counted: tuple[Objective, ...] = (Macs(space=space), Params(space=space))
-    told = {objective.name: objective for objective in (*counted, *shown, *problem.objectives)}
-    wanted = dict.fromkeys(objective.name for objective in (*problem.objectives, *shown, *counted))
-    limits = "; ".join(limit.told() for limit in problem.limits)
+    limited = (limit.objective for limit in problem.limits)
+    told = {objective.name: objective for objective in (*limited, *shown, Macs(space=space), Params(space=space))}
+    names = {objective.name for objective in problem.objectives}
+    others = [objective for name, objective in told.items() if name not in names]
     return ParetoFront(
         space=space,
         archs=tuple(space.decode(genes)),
-        columns=tuple(_column(told[name], genes) for name in wanted),
+        objectives=tuple(_column(objective, genes) for objective in problem.objectives),
+        others=tuple(_column(objective, genes) for objective in others),
+        limits=tuple(
+            FrontLimit(name=limit.objective.name, bound=limit.bound, confidence=limit.confidence)
+            for limit in problem.limits
+        ),
+        tables=tuple(
+            FrontTable(name=latency.name, device=latency.table.device, file=_file_of(latency))
+            for latency in (*problem.objectives, *others)
+            if isinstance(latency, LutLatency)
+        ),
         num_evaluations=num_evaluations,
-        facts={
-            "objectives": ", ".join(f"{objective.direction} {objective.name}" for objective in problem.objectives),
-            **({"limits": limits} if limits else {}),
-            **{objective.name: objective.origin for objective in told.values() if isinstance(objective, LutLatency)},
-        },
     )
 
 
@@ -109,7 +116,7 @@ def _fingerprint(problem: SearchProblem, plan: SearchPlan, seed: int, start: Gen
     facts = (
         problem.space,
         [(objective.name, objective.direction) for objective in problem.objectives],
-        [limit.told() for limit in problem.limits],
+        [(limit.objective.name, limit.bound, limit.confidence) for limit in problem.limits],
         plan,
         seed,
         b"" if start is None else start.tobytes(),
@@ -122,15 +129,20 @@ def _fingerprint(problem: SearchProblem, plan: SearchPlan, seed: int, start: Gen
 def _column(objective: Objective, genes: Genes) -> FrontColumn:
     low = high = None
     if isinstance(objective, UncertainObjective) and objective.has_interval:
-        low, high = objective.interval(genes, 0.9)
+        low, high = (tuple(map(float, ends)) for ends in objective.interval(genes, 0.9))
     return FrontColumn(
         name=objective.name,
         unit=objective.unit,
-        source="counted" if isinstance(objective, Macs | Params | PeakMemory) else "predicted",
-        values=np.asarray(objective.evaluate(genes), dtype=np.float64),
+        direction=objective.direction,
+        source=source_of(objective),
+        values=tuple(map(float, objective.evaluate(genes))),
         low=low,
         high=high,
     )
+
+
+def _file_of(latency: LutLatency) -> str | None:
+    return None if latency.table.origin is None else str(latency.table.origin)
 
 
 def _nothing_found(problem: SearchProblem, search: Nsga2) -> str:

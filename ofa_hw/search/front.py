@@ -1,86 +1,186 @@
-"""`ParetoFront`: the best trade-offs as networks with their figures, and the CSV file that keeps them."""
+"""`ParetoFront`: the best trade-offs as networks with their figures, and what was asked for when they were found."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-from collections.abc import Mapping
+import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw import __version__
-from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import write_text
+from ofa_hw.cost import Direction, Source
+from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import ArchConfig, SearchSpace
 
 FloatArray = npt.NDArray[np.float64]
-Source = Literal["predicted", "counted"]
 
-SCHEMA_VERSION = 1
+_WORDS = {"top1": "top-1", "macs": "MACs", "params": "parameters"}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FrontColumn:
     """One figure of every network of a front, with the ends of its 90 % interval where they are known.
 
-    What is counted (MACs) bears its plain name, what is predicted says so: `header` is `predicted_latency_ms`.
+    What is counted (MACs) bears its plain name in files, all else says where it comes from: `header` is
+    `predicted_latency_ms`.
+
+    Raises:
+        InvalidInputError: the name could not stand in a file, direction or source is none of those there are, or there
+            are other numbers of values and of ends.
     """
 
     name: str
     unit: str
+    direction: Direction
     source: Source
-    values: FloatArray
-    low: FloatArray | None = None
-    high: FloatArray | None = None
+    values: tuple[float, ...]
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.name and f"{self.name}{self.unit}".isprintable()):
+            raise InvalidInputError(f"an objective must have a name and unit of printable letters; came {self.name!r}")
+        if self.direction not in get_args(Direction) or self.source not in get_args(Source):
+            raise InvalidInputError(
+                f"{self.name} must be of a direction ({', '.join(get_args(Direction))}) and a source "
+                f"({', '.join(get_args(Source))}); came {self.direction!r}, {self.source!r}"
+            )
+        arrays = [self.values, *(() if self.low is self.high is None else (self.low or (), self.high or ()))]
+        if len({len(array) for array in arrays}) > 1 or not np.isfinite(arrays).all():
+            raise InvalidInputError(f"{self.name} must have a finite value, and both ends or none, for every network")
 
     @property
     def header(self) -> str:
         """The name of the column in files."""
-        return _header(self.name, self.unit, self.source)
+        return self._header()
 
-    def arrays(self) -> dict[str, FloatArray]:
+    @property
+    def title(self) -> str:
+        """The name for a person: `top-1 predicted`, `latency predicted, ms`, `MACs`."""
+        words = _WORDS.get(self.name, self.name.replace("_", " "))
+        words = words if self.source == "counted" else f"{words} {self.source}"
+        return f"{words}, {self.unit}" if self.unit else words
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The names of its columns in files: of the value and, where they are known, of the ends of its interval."""
+        return (self.header,) if self.low is None else (self.header, self._header("low"), self._header("high"))
+
+    def arrays(self) -> dict[str, tuple[float, ...]]:
         """Return the values and, where known, the ends of the intervals, by the names of their columns."""
-        arrays = {self.header: self.values}
-        if self.low is not None and self.high is not None:
-            arrays[_header(f"{self.name}_low", self.unit, self.source)] = self.low
-            arrays[_header(f"{self.name}_high", self.unit, self.source)] = self.high
-        return arrays
+        return dict(zip(self.headers, (self.values, self.low or (), self.high or ()), strict=False))
+
+    def _header(self, end: str = "") -> str:
+        source = "" if self.source == "counted" else self.source
+        return "_".join(part for part in (source, self.name, end, self.unit) if part)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrontLimit:
+    """What every network keeps: the bound of the figure `name`, with `confidence` where that was asked for."""
+
+    name: str
+    bound: float
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.bound):
+            raise InvalidInputError(f"the limit of {self.name} must be finite; came {self.bound}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrontTable:
+    """The table that the latency `name` is by: its device, and its file where it has one."""
+
+    name: str
+    device: str
+    file: str | None = None
+
+
+_Named = TypeVar("_Named", FrontColumn, FrontLimit, FrontTable)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ParetoFront:
-    """Networks of `space`, none better than another in every objective, sorted by the first; the figures by column.
+    """Networks of `space`, none better than another in every objective; the figures of each by column.
 
-    `facts` are further lines for the head of the file, by name: objectives, limits, the table of each latency.
+    `objectives` are what was traded off, `others` are shown beside them. A limit is on a figure that has a column.
+
+    Raises:
+        InvalidInputError: two columns have one name, a limit is on none of them, or their numbers of values differ.
     """
 
     space: SearchSpace
     archs: tuple[ArchConfig, ...]
-    columns: tuple[FrontColumn, ...]
+    objectives: tuple[FrontColumn, ...]
+    others: tuple[FrontColumn, ...] = ()
+    limits: tuple[FrontLimit, ...] = ()
+    tables: tuple[FrontTable, ...] = ()
     num_evaluations: int
-    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        headers = [header for column in self.columns for header in column.headers]
+        names = {column.name for column in self.columns}
+        if len(set(headers)) != len(headers) or len(names) != len(self.columns):
+            raise InvalidInputError(f"the columns of a front must have different names; came {', '.join(headers)}")
+        needed = [*(limit.name for limit in self.limits), *(table.name for table in self.tables)]
+        unknown = [name for name in needed if name not in names]
+        if not self.objectives or unknown:
+            raise InvalidInputError(
+                f"a front must have objectives, and a column for each limit and table; it has {', '.join(headers)}"
+                + "".join(f", not {name}" for name in unknown)
+            )
+        for column in self.columns:
+            if len(column.values) != len(self.archs):
+                raise InvalidInputError(f"{column.name} must have {len(self.archs)} values; came {len(column.values)}")
 
     def __len__(self) -> int:
         return len(self.archs)
 
-    def values(self, name: str) -> FloatArray:
-        """Return the figure `name` (n,), such as top1 or latency; InvalidInputError lists what there is."""
+    @property
+    def columns(self) -> tuple[FrontColumn, ...]:
+        """The objectives, then the others."""
+        return (*self.objectives, *self.others)
+
+    def column(self, name: str) -> FrontColumn:
+        """Return the column `name`, such as top1 or latency; InvalidInputError lists what there is."""
         for column in self.columns:
             if column.name == name:
-                return column.values
+                return column
         raise InvalidInputError(
             f"the front has no figure {name!r}; it has {', '.join(column.name for column in self.columns)}"
         )
 
+    def values(self, name: str) -> FloatArray:
+        """Return the figure `name` (n,); InvalidInputError lists what there is."""
+        return np.array(self.column(name).values)
+
     def renamed(self, name: str, new_name: str) -> ParetoFront:
-        """Return the front with the figure `name` under `new_name`."""
-        columns = [dataclasses.replace(told, name=new_name) if told.name == name else told for told in self.columns]
-        facts = {new_name if key == name else key: value for key, value in self.facts.items()}
-        return dataclasses.replace(self, columns=tuple(columns), facts=facts)
+        """Return the front with the figure `name` under `new_name`, also in its limits and tables."""
+
+        def renamed(entries: tuple[_Named, ...]) -> tuple[_Named, ...]:
+            return tuple(dataclasses.replace(told, name=new_name) if told.name == name else told for told in entries)
+
+        return dataclasses.replace(
+            self,
+            objectives=renamed(self.objectives),
+            others=renamed(self.others),
+            limits=renamed(self.limits),
+            tables=renamed(self.tables),
+        )
+
+    def head(self) -> dict[str, Any]:
+        """Return what the front is about, as plain values."""
+        facts = ("name", "unit", "direction", "source")
+        return {
+            "num_evaluations": self.num_evaluations,
+            "objectives": [{fact: getattr(column, fact) for fact in facts} for column in self.objectives],
+            "others": [{fact: getattr(column, fact) for fact in facts} for column in self.others],
+            "limits": [dataclasses.asdict(limit) for limit in self.limits],
+            "tables": [dataclasses.asdict(table) for table in self.tables],
+        }
 
     def to_rows(self) -> list[dict[str, object]]:
         """Return each network as plain values: its id, genes, architecture and every figure."""
@@ -89,7 +189,7 @@ class ParetoFront:
         return [
             {
                 "arch_id": arch.arch_id,
-                **{name: float(array[index]) for name, array in arrays.items()},
+                **{name: array[index] for name, array in arrays.items()},
                 "genes": "-".join(map(str, genes[index].tolist())),
                 "arch": arch.to_dict(),
             }
@@ -97,40 +197,18 @@ class ParetoFront:
         ]
 
     def write(self, path: str | Path) -> None:
-        """Write the front to `path` as CSV, atomically; `read_front` reads it back."""
-        rows = self.to_rows()
-        content = io.StringIO()
-        content.write(
-            f"# schema_version: {SCHEMA_VERSION}\n# space: {self.space.name}\n# tool_version: {__version__}\n"
-        )
-        content.write(f"# num_evaluations: {self.num_evaluations}\n")
-        content.writelines(f"# {name}: {' '.join(value.split())}\n" for name, value in self.facts.items())
-        writer = csv.writer(content, lineterminator="\n")
-        columns = [name for column in self.columns for name in column.arrays()]
-        writer.writerow(("arch_id", *columns, "genes", "arch"))
-        for row, arch in zip(rows, self.archs, strict=True):
-            writer.writerow((row["arch_id"], *(repr(row[name]) for name in columns), row["genes"], arch.to_json()))
-        write_text(path, content.getvalue())
+        """Write the front to `path` as CSV, atomically; `read` gives back an equal one."""
+        from ofa_hw.search.front_file import write_front
 
+        write_front(Path(path), self)
 
-def read_front_archs(path: str | Path, space: SearchSpace) -> list[ArchConfig]:
-    """Return the architectures of the front in the CSV file at `path`, in its order.
+    @classmethod
+    def read(cls, path: str | Path, space: SearchSpace) -> ParetoFront:
+        """Return the front in the CSV file at `path`, of networks of `space`, in its order.
 
-    Raises:
-        RunError: the file is damaged or of another space.
-    """
-    lines = [line for line in Path(path).read_text().splitlines() if not line.startswith("#")]
-    archs = []
-    for number, row in enumerate(csv.DictReader(lines), start=1):
-        try:
-            archs.append(ArchConfig.from_json(row.get("arch") or ""))
-            space.validate(archs[-1])
-        except InvalidInputError as error:
-            raise RunError(f"{path}, row {number}: {error}; make it again with `ofa-hw search`") from error
-    if not archs:
-        raise RunError(f"{path} holds no network; make it again with `ofa-hw search`")
-    return archs
+        Raises:
+            RunError: the file is damaged, of another space or of a later schema, or holds no network.
+        """
+        from ofa_hw.search.front_file import read_front
 
-
-def _header(name: str, unit: str, source: Source) -> str:
-    return "_".join(part for part in ("predicted" if source == "predicted" else "", name, unit) if part)
+        return read_front(Path(path), space)

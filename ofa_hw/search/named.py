@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from ofa_hw.cost import LutLatency, Macs, Objective, Params, PeakMemory, WorstRelativeLatency
+from ofa_hw.cost import LutLatency, Macs, Objective, Params, PeakMemory, UncertainObjective, WorstRelativeLatency
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.lut import LatencyTable
 from ofa_hw.plugins import load_objectives
 from ofa_hw.predictor import AccuracyPredictor
 from ofa_hw.search.objectives import Limit, Top1
+from ofa_hw.search.quantities import QuantityError, read_quantity
 from ofa_hw.space import SearchSpace
 
 LATENCY = "latency"
+_QUANTITIES = {"top1": "fraction", "macs": "count", "params": "count"}
+"""How a bound of an objective without a unit is written; of others it is their unit that tells."""
 
 
 def name_tables(tables: Sequence[LatencyTable]) -> dict[str, LatencyTable]:
@@ -74,24 +77,39 @@ class NamedObjectives:
             raise InvalidInputError(f"no objective {name!r}; there are {', '.join([*self.by_name, *rest])}")
         return self.by_name[name]
 
-    def latency_limits(
-        self, bounds: Sequence[tuple[str | None, float]], *, confidence: float | None = None
-    ) -> dict[str, Limit]:
-        """Return the limit of each device from pairs of its name, None for every device, and milliseconds.
+    def limits(self, bounds: Sequence[tuple[str, str]], *, confidence: float | None = None) -> tuple[Limit, ...]:
+        """Return the limits that pairs of an objective's name and a quantity, such as 30ms, 256KiB or 76%, tell.
+
+        `latency` is that on every device, `latency_<device>` that on one. Limits of what has intervals are kept with
+        `confidence`, those of what is exact are kept anyway.
 
         Raises:
-            InvalidInputError: there is no such device, or it is limited twice.
+            InvalidInputError: there is no such objective or device, or it is limited twice.
+            QuantityError: it is no quantity of the objective's unit.
         """
         limits: dict[str, Limit] = {}
-        for name, bound_ms in bounds:
-            if name is not None and name not in self.latencies:
-                raise InvalidInputError(
-                    f"no table of a device {name!r}; there are {', '.join(self.latencies) or 'none'}"
-                )
-            if not self.latencies:
-                raise InvalidInputError("a limit of latency needs a table; give one by --lut")
-            for device in self.latencies if name is None else [name]:
-                if device in limits:
-                    raise InvalidInputError(f"the latency on {device} must be limited once; came twice")
-                limits[device] = Limit(objective=self.latencies[device], bound=bound_ms, confidence=confidence)
-        return limits
+        for name, text in bounds:
+            for objective in self._limited(name):
+                if objective.name in limits:
+                    raise InvalidInputError(f"{objective.name} must be limited once; came twice")
+                unit = objective.unit or _QUANTITIES.get(objective.name, "")
+                try:
+                    bound = read_quantity(text, unit)
+                except QuantityError as error:
+                    raise QuantityError(f"the limit of {objective.name} {error}") from error
+                sure = confidence if isinstance(objective, UncertainObjective) else None
+                limits[objective.name] = Limit(objective=objective, bound=bound, confidence=sure)
+        return tuple(limits.values())
+
+    def _limited(self, name: str) -> Sequence[Objective]:
+        """Return the objectives that a limit on `name` is about."""
+        device = name.removeprefix(f"{LATENCY}_")
+        if name in self.by_name or not name.startswith(LATENCY):
+            return [self[name]]
+        if not self.latencies:
+            raise InvalidInputError("a limit of latency needs a table; give one by --lut")
+        if name == LATENCY:
+            return list(self.latencies.values())
+        if device not in self.latencies:
+            raise InvalidInputError(f"no table of a device {device!r}; there are {', '.join(self.latencies)}")
+        return [self.latencies[device]]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.cost import Direction, Objective, UncertainObjective
+from ofa_hw.cost import Direction, Objective, Source, UncertainObjective
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.lut import LatencyTable
 from ofa_hw.predictor import AccuracyPredictor
@@ -32,6 +32,7 @@ class Top1:
     name: str = "top1"
     unit: str = ""
     direction: Direction = "max"
+    source: Source = "predicted"
 
     def __post_init__(self) -> None:
         own = self.predictor.space

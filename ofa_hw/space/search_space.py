@@ -547,8 +547,8 @@ def _checked_keys(cls: type, value: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(value) - set(fields))
     missing = [name for name, field in fields.items() if name not in value and field.default is dataclasses.MISSING]
     if unknown or missing:
-        told = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"missing {', '.join(missing)}"] * bool(missing)
-        raise InvalidInputError(f"{cls.__name__}: {'; '.join(told)}; the keys are {', '.join(fields)}")
+        faults = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"missing {', '.join(missing)}"] * bool(missing)
+        raise InvalidInputError(f"{cls.__name__}: {'; '.join(faults)}; the keys are {', '.join(fields)}")
     return {name: _frozen(entry) for name, entry in value.items()}
 
 

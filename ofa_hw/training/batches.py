@@ -12,6 +12,8 @@ from torch import Tensor
 from ofa_hw.training.data import ImageSet
 
 CPU = torch.device("cpu")
+_MAX_KEPT_BYTES = 1 << 28
+"""How much of what was scaled is kept; photos at many resolutions are gigabytes."""
 
 
 class ImageBatches:
@@ -50,8 +52,14 @@ class ImageBatches:
     def all_at(self, resolution: int, batch_size: int) -> Iterator[Tensor]:
         """Yield all images in their order, (n, channels, resolution, resolution), without augmentation.
 
-        What was scaled once is kept, as judging comes back to the same few resolutions.
+        What was scaled once is kept while there is little of it, as judging comes back to the same few resolutions.
         """
+        num_bytes = 4 * self._pixels[:, :, 0, 0].numel() * resolution**2
+        kept_bytes = sum(4 * scaled.numel() for scaled in list(self._scaled.values()))
+        if resolution not in self._scaled and kept_bytes + num_bytes > _MAX_KEPT_BYTES:
+            for part in self._pixels.split(batch_size):
+                yield self._finish(part.to(self.device).float(), resolution)
+            return
         if resolution not in self._scaled:
             parts = (self._finish(part.to(self.device).float(), resolution) for part in self._pixels.split(1000))
             self._scaled[resolution] = torch.cat(list(parts)).contiguous(memory_format=torch.channels_last)

@@ -37,25 +37,40 @@ class Checkpoint:
     tensors: dict[str, Tensor]
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
-    """Write `checkpoint` into `folder`, remove all but the last `keep`, return its path."""
+EARLY = "-early"
+"""Ends the name of a checkpoint that was written by the clock or at a signal, to which no rollback goes."""
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2, is_early: bool = False) -> Path:
+    """Write `checkpoint` into `folder`, remove all but the last `keep` and the last early one, return its path.
+
+    One that is not early ends what the early ones were for: they go.
+    """
     position = checkpoint.position
     metadata = {"position": json.dumps(dataclasses.asdict(position)), "config": checkpoint.config}
-    path = folder / f"phase{position.phase:02d}-step{position.step:07d}.safetensors"
+    path = folder / f"phase{position.phase:02d}-step{position.step:07d}{EARLY if is_early else ''}.safetensors"
     tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
     write_bytes(path, save(tensors, metadata))
-    for old in sorted(folder.glob("phase*.safetensors"))[:-keep]:
+    regular, early = _paths(folder)
+    for old in [*regular[:-keep], *(other for other in early if other != path)]:
         old.unlink()
     return path
 
 
-def read_last_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the checkpoint of `folder` that is furthest; None where there is none.
+def _paths(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the checkpoints of `folder` that were due by their step, then the early ones, each from first to last."""
+    paths = sorted(folder.glob("phase*.safetensors"))
+    return [path for path in paths if EARLY not in path.name], [path for path in paths if EARLY in path.name]
+
+
+def read_last_checkpoint(folder: Path, *, with_early: bool = True) -> Checkpoint | None:
+    """Return the checkpoint of `folder` that is furthest, early ones included or not; None where there is none.
 
     Raises:
         RunError: the file is damaged.
     """
-    paths = sorted(folder.glob("phase*.safetensors"))
+    regular, early = _paths(folder)
+    paths = sorted(regular + early) if with_early else regular
     if not paths:
         return None
     try:

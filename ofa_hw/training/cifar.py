@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import DataError
-from ofa_hw.training.plain_pickle import read_plain_pickle
+from ofa_hw.training.plain_pickle import PlainArray, read_plain_pickle
 
 _SIZE = 32
 _NUM_PIXELS = 3 * _SIZE * _SIZE
@@ -70,8 +70,11 @@ def _read_binary(path: Path, num_classes: int) -> Split:
 def _read_python(path: Path, num_classes: int) -> Split:
     fields = _fields_of(path)
     pixels, labels = fields.get(b"data"), fields.get(_LABELS[num_classes])
-    if not isinstance(pixels, np.ndarray) or not isinstance(labels, list):
-        raise DataError(f"{path} must hold an array 'data' and a list {_LABELS[num_classes].decode()!r}, as CIFAR's do")
+    # Labels are looked at one by one: NumPy would follow lists within lists to the end.
+    if not isinstance(pixels, np.ndarray) or not isinstance(labels, list) or {*map(type, labels)} != {int}:
+        raise DataError(
+            f"{path} must hold an array 'data' and whole numbers {_LABELS[num_classes].decode()!r}, as CIFAR's do"
+        )
     return _checked(path, pixels, labels, num_classes)
 
 
@@ -91,6 +94,7 @@ def _class_names(path: Path, num_classes: int) -> tuple[str, ...]:
         names = [line.strip() for line in _bytes_of(path).decode(errors="replace").splitlines() if line.strip()]
     else:
         found = _fields_of(path).get(_NAMES[num_classes], [])
+        found = found if isinstance(found, list) else []
         names = [name.decode(errors="replace") for name in found if isinstance(name, bytes)]
     if len(names) != num_classes:
         raise DataError(f"{path} must name {num_classes} classes; it names {len(names)}")
@@ -107,7 +111,12 @@ def _fields_of(path: Path) -> dict[bytes, Any]:
         ) from error
     if not isinstance(value, dict):
         raise DataError(f"{path} must hold a dictionary, as CIFAR's files do")
-    return {key.encode() if isinstance(key, str) else key: entry for key, entry in value.items()}
+    return {
+        key.encode(errors="replace") if isinstance(key, str) else key: entry.value
+        if isinstance(entry, PlainArray)
+        else entry
+        for key, entry in value.items()
+    }
 
 
 def _bytes_of(path: Path) -> bytes:

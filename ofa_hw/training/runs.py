@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ofa_hw.training.config import AUGMENTATIONS, TrainingConfig
 from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
 from ofa_hw.training.ranks import ALONE, Ranks
 from ofa_hw.training.schedule import Phase
-from ofa_hw.training.trainer import Trainer
+from ofa_hw.training.trainer import CHECKPOINT_SECONDS, Trainer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,30 +103,44 @@ def open_images(run: RunFolder, *, device: torch.device = CPU, progress: Progres
 
 
 def train_run(
-    run: RunFolder, *, resume: bool = False, ranks: Ranks = ALONE, progress: ProgressCallback = no_progress
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ranks: Ranks = ALONE,
+    progress: ProgressCallback = no_progress,
 ) -> None:
     """Train the supernet of `run` to the end of its schedule; with `resume` from its last checkpoint.
 
-    The processes `ranks` train together; the first writes.
+    A checkpoint is written every `checkpoint_seconds` at most, and at SIGINT or SIGTERM after the step at hand. The
+    processes `ranks` train together; the first writes.
 
     Raises:
-        RunError: there is progress that `resume` was not asked to continue, a checkpoint is damaged, or training
-            loses what it has learnt again and again.
+        RunError: there is progress that `resume` was not asked to continue, a checkpoint is damaged, training loses
+            what it has learnt again and again, or another process works on the run.
     """
-    is_done, is_begun = run.supernet_path.exists(), any(run.checkpoints_path.glob("*.safetensors"))
-    ranks.wait()
-    if is_done and resume:
-        return
-    if is_begun and not resume:
-        raise RunError(f"{run.path} holds a training already; go on with --resume, or choose another --run")
-    training = training_config(run)
-    images = open_images(run, device=ranks.device, progress=progress)
-    net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
-    net.start_alike()
-    trainer = Trainer(net, training, run, train=images.train, val=images.val, ranks=ranks)
-    trainer.resume()
-    ranks.wait()
-    trainer.train(progress)
+    with run.locked() if ranks.is_first else nullcontext():
+        is_done, is_begun = run.supernet_path.exists(), any(run.checkpoints_path.glob("*.safetensors"))
+        ranks.wait()
+        if is_done and resume:
+            return
+        if is_begun and not resume:
+            raise RunError(f"{run.path} holds a training already; go on with --resume, or choose another --run")
+        training = training_config(run)
+        images = open_images(run, device=ranks.device, progress=progress)
+        net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
+        net.start_alike()
+        trainer = Trainer(
+            net,
+            training,
+            run,
+            train=images.train,
+            val=images.val,
+            ranks=ranks,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+        trainer.resume()
+        trainer.train(progress)
 
 
 def training_config(run: RunFolder) -> TrainingConfig:

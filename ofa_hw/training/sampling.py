@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -52,35 +53,36 @@ def sample_run(
     the work; the first writes, and all return the same.
 
     Raises:
-        RunError: the supernet is not trained, or the journal is of other weights.
+        RunError: the supernet is not trained, the journal is of other weights, or another process works on the run.
     """
-    space = run.space
-    net, images = load_supernet(run, device=ranks.device), open_images(run, device=ranks.device)
-    checkpoint = sha256_of(run.supernet_path)
-    done = read_samples(run.samples_path)
-    ranks.wait()  # what the first writes is not read by another any more
-    if any(sample.checkpoint != checkpoint for sample in done):
-        raise RunError(f"{run.samples_path} holds samples of other weights; remove it and sample again")
-    judge = SubnetJudge(
-        net,
-        images.train,
-        images.val,
-        num_calibration_images=training_config(run).num_calibration_images,
-        checkpoint=checkpoint,
-    )
-    known = {sample.arch for sample in done}
-    if archs is None:
-        wanted = draw_distinct(space, num, seed)
-    else:
-        wanted = [arch for arch in archs if arch not in known][: max(0, num - len(known))]
-    num_in_all = len(known.union(wanted))
-    # Each round is sorted whole, whatever of it is done, so that a broken call leaves the rows of an unbroken one.
-    for first in range(0, len(wanted), SORTED_TOGETHER):
-        in_order = sorted_by_prefix(space, wanted[first : first + SORTED_TOGETHER])
-        missing = [arch for arch in in_order if arch not in known]
-        for sample in evaluate_all(judge, missing, num_workers=num_workers, ranks=ranks):
-            if ranks.is_first:
-                append_sample(run.samples_path, sample)
-            done.append(sample)
-            progress("evaluate subnets", len(done), num_in_all)
-    return done
+    with run.locked() if ranks.is_first else nullcontext():
+        space = run.space
+        net, images = load_supernet(run, device=ranks.device), open_images(run, device=ranks.device)
+        checkpoint = sha256_of(run.supernet_path)
+        done = read_samples(run.samples_path)
+        ranks.wait()  # what the first writes is not read by another any more
+        if any(sample.checkpoint != checkpoint for sample in done):
+            raise RunError(f"{run.samples_path} holds samples of other weights; remove it and sample again")
+        judge = SubnetJudge(
+            net,
+            images.train,
+            images.val,
+            num_calibration_images=training_config(run).num_calibration_images,
+            checkpoint=checkpoint,
+        )
+        known = {sample.arch for sample in done}
+        if archs is None:
+            wanted = draw_distinct(space, num, seed)
+        else:
+            wanted = [arch for arch in archs if arch not in known][: max(0, num - len(known))]
+        num_in_all = len(known.union(wanted))
+        # Each round is sorted whole, whatever of it is done, so that a broken call leaves the rows of an unbroken one.
+        for first in range(0, len(wanted), SORTED_TOGETHER):
+            in_order = sorted_by_prefix(space, wanted[first : first + SORTED_TOGETHER])
+            missing = [arch for arch in in_order if arch not in known]
+            for sample in evaluate_all(judge, missing, num_workers=num_workers, ranks=ranks):
+                if ranks.is_first:
+                    append_sample(run.samples_path, sample)
+                done.append(sample)
+                progress("evaluate subnets", len(done), num_in_all)
+        return done

@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,6 +42,7 @@ from ofa_hw.training.schedule import Phase
 logger = logging.getLogger(__name__)
 
 ROWS_EVERY = 50
+CHECKPOINT_SECONDS = 120.0
 
 
 class Trainer:
@@ -55,8 +60,11 @@ class Trainer:
         train: ImageBatches,
         val: ImageBatches,
         ranks: Ranks = ALONE,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
         """Train `net`, whose weights are those at the start, on `train`; `val` follows it at the end of each phase.
+
+        At most `checkpoint_seconds` pass without a checkpoint.
 
         Raises:
             RunError: a batch cannot be divided among the processes.
@@ -71,14 +79,16 @@ class Trainer:
         self._works_side_by_side = ranks.device.type == "cpu"
         self.learner = Learner(net, config, ranks, self._pool if self._works_side_by_side else None)
         self._began = time.monotonic()
+        self._checkpoint_seconds, self._is_told_to_stop = checkpoint_seconds, False
 
     def train(self, progress: ProgressCallback = no_progress) -> None:
         """Train from the position reached to the end, then write the weights.
 
         Raises:
             RunError: the loss is not finite, or back where guessing is, however often the rate is lowered.
+            KeyboardInterrupt: SIGINT or SIGTERM came; the step at hand is kept. A second one ends at once.
         """
-        with self._pool:
+        with self._pool, self._signals_heard():
             while self.position.phase < len(self.config.phases):
                 phase = self.config.phases[self.position.phase]
                 if self._train_phase(phase, progress):
@@ -88,15 +98,57 @@ class Trainer:
         if self.ranks.is_first:
             save_weights(self.run.supernet_path, self.net.state_dict(), {"config": self.config.digest})
 
-    def resume(self) -> bool:
+    @contextmanager
+    def _signals_heard(self) -> Iterator[None]:
+        """Note SIGINT and SIGTERM, the first time, instead of ending in the midst of a step."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Python tells the main thread alone
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def restore() -> None:
+            for number, handler in before.items():
+                if handler is not None:
+                    signal.signal(number, handler)
+
+        def note(*_: object) -> None:
+            self._is_told_to_stop = True
+            restore()
+
+        for number, handler in before.items():
+            if handler not in (signal.SIG_IGN, None):
+                signal.signal(number, note)
+        try:
+            yield
+        finally:
+            restore()
+
+    def resume(self, *, with_early: bool = True) -> bool:
         """Go back to the last checkpoint of the run, and cut its journal there; False where there is none.
 
+        Those that were written by the clock or at a signal count or not, `with_early`.
+
+        It returns when all processes have read, so that the first does not write over what another still has to read.
+
         Raises:
-            RunError: the checkpoint is damaged, or belongs to another configuration or space.
+            RunError: the checkpoint is damaged, or belongs to another configuration or space, or not all processes
+                see the same one.
         """
-        checkpoint = read_last_checkpoint(self.run.checkpoints_path)
+        is_there = self._load_checkpoint(with_early)
+        where = [float(is_there), self.position.phase, self.position.step, self.position.health.rate_factor]
+        found = self.ranks.gather(torch.tensor(where, dtype=torch.float64, device=self.ranks.device))
+        if any(not torch.equal(found[0], other) for other in found):
+            raise RunError(
+                f"all processes must see the same last checkpoint in {self.run.checkpoints_path}; one sees another or "
+                "none: keep the run in a folder that they share"
+            )
+        if self.ranks.is_first:
+            write_jsonl(self.run.metrics_path, read_jsonl(self.run.metrics_path)[: self.position.num_rows])
+        return is_there
+
+    def _load_checkpoint(self, with_early: bool) -> bool:
+        checkpoint = read_last_checkpoint(self.run.checkpoints_path, with_early=with_early)
         if checkpoint is None:
-            self._write_rows([])
             return False
         if checkpoint.config != self.config.digest:
             raise RunError(
@@ -105,7 +157,6 @@ class Trainer:
         require_shapes(self.run.checkpoints_path, group_of(checkpoint.tensors, "net"), self.net.state_dict())
         self.position = checkpoint.position
         self.learner.load_state(checkpoint.tensors)
-        self._write_rows(read_jsonl(self.run.metrics_path)[: self.position.num_rows])
         return True
 
     # ------------------------------------------------------------------------------------------------- one phase
@@ -140,9 +191,20 @@ class Trainer:
             if (step + 1) % ROWS_EVERY == 0 or step + 1 == num_steps:
                 self._note_step(phase, step + 1, loss, learning_rate)
                 progress(f"train {phase.name}", (step + 1) * self.config.batch_size, num_images)
-            if (step + 1) % self.config.checkpoint_every == 0 and step + 1 < num_steps:
-                self._move_to(phase=self.position.phase, step=step + 1)
+            self._keep(step + 1, num_steps)
         return True
+
+    def _keep(self, step: int, num_steps: int) -> None:
+        """Write the checkpoint that is due after `step` steps; all processes end after it where one was told to."""
+        told = self.ranks.gather(torch.tensor([float(self._is_told_to_stop)], device=self.ranks.device))
+        is_end = any(bool(each) for each in told)
+        is_late = time.monotonic() - self._began >= self._checkpoint_seconds
+        if step % self.config.checkpoint_every == 0 and step < num_steps:
+            self._move_to(phase=self.position.phase, step=step)
+        elif is_end or is_late:
+            self._move_to(phase=self.position.phase, step=step, is_early=True)
+        if is_end:
+            raise KeyboardInterrupt
 
     def _make_batch(self, phase: Phase, opened: SearchSpace, step: int) -> Batch:
         """Return what a step learns from, a function of its number alone."""
@@ -211,7 +273,11 @@ class Trainer:
                 f"phase {phase.name!r}: {fault}, after {MAX_ROLLBACKS} times at half the rate; "
                 "train again with a lower --learning-rate"
             )
-        self.resume()
+        # When an early one was written is chance, and the same seed must give the same result.
+        if not self.resume(with_early=False):
+            raise RunError(
+                f"phase {phase.name!r}: {fault}, and {self.run.checkpoints_path} has no checkpoint to go back to"
+            )
         health = self.position.health.rolled_back()
         self.position = dataclasses.replace(self.position, health=health)
         message = f"phase {phase.name!r}: {fault}; going on from step {self.position.step} at half the learning rate"
@@ -222,13 +288,13 @@ class Trainer:
 
     # --------------------------------------------------------------------------------------------- what is written
 
-    def _move_to(self, *, phase: int, step: int) -> None:
+    def _move_to(self, *, phase: int, step: int, is_early: bool = False) -> None:
         """Write a checkpoint of the position (phase, step)."""
         self.position = dataclasses.replace(self.position, phase=phase, step=step, seconds=self._seconds())
         self._began = time.monotonic()
         if self.ranks.is_first:
             checkpoint = Checkpoint(position=self.position, config=self.config.digest, tensors=self.learner.state())
-            write_checkpoint(self.run.checkpoints_path, checkpoint)
+            write_checkpoint(self.run.checkpoints_path, checkpoint, is_early=is_early)
 
     def _note_step(self, phase: Phase, step: int, loss: float, learning_rate: float) -> None:
         self._append(
@@ -247,10 +313,6 @@ class Trainer:
         if self.ranks.is_first:
             append_jsonl(self.run.metrics_path, row)
         self.position = dataclasses.replace(self.position, num_rows=self.position.num_rows + 1)
-
-    def _write_rows(self, rows: list[dict[str, Any]]) -> None:
-        if self.ranks.is_first:
-            write_jsonl(self.run.metrics_path, rows)
 
     def _seconds(self) -> float:
         return round(self.position.seconds + time.monotonic() - self._began, 3)

@@ -18,7 +18,7 @@ from profilers.tflite import TfliteProfiler
 from tests.profiling.fake import FakeProfiler
 
 HOST = Device(name="host", runtime="tflite")
-FAST = MeasurementPlan(num_processes=3, min_runs=12, target_relative_ci=0.1, max_seconds=3)
+FAST = MeasurementPlan(num_processes=3, min_runs=12, target_relative_ci=0.1, max_seconds=60)
 
 
 @pytest.fixture

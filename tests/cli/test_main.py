@@ -105,7 +105,7 @@ def test_no_help_shows_the_marks_of_its_layout():
         ),
         (
             OSError(errno.ENOSPC, "No space left on device", "runs/a/pareto.csv"),
-            "Error: No space left on device: runs/a/pareto.csv; make room and run the same command again",
+            "Error: No space left on device: runs/a/pareto.csv; make room and go on with: ofa-hw demo",
         ),
         (OSError("odd"), "Error: odd"),
     ],
@@ -113,6 +113,12 @@ def test_no_help_shows_the_marks_of_its_layout():
 def test_an_expected_failure_is_one_line_and_exit_code_1(run_command, error, line):
     result = run_command(raising(error))
     assert (result.exit_code, result.stderr, result.stdout) == (1, line + "\n", "")
+
+
+def test_a_full_disk_is_told_with_the_words_that_go_on(run_command):
+    resume = click.Option(["--resume"], is_flag=True)
+    result = run_command(raising(OSError(errno.ENOSPC, "No space left on device")), params=[resume])
+    assert result.stderr == "Error: No space left on device; make room and go on with: ofa-hw demo --resume\n"
 
 
 def test_a_fault_of_our_own_keeps_its_traceback(run_command):

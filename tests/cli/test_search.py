@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from ofa_hw import num_params
 from ofa_hw.cli.main import main
 from ofa_hw.lut.calibration import Calibration
-from ofa_hw.search import read_front_archs
+from ofa_hw.search import ParetoFront
+from ofa_hw.search.front import FrontLimit, FrontTable
 from tests.search import example
 
 BUDGET = ("--evaluations", "1000")
@@ -60,15 +61,16 @@ def test_the_front_names_its_table_and_carries_intervals_and_units(invoke, folde
     result = invoke("--lut", "phone.csv", "--max-latency", "0.5ms", *BUDGET)
     assert result.exit_code == 0, result.output
     text = (folder / "run" / "pareto.csv").read_text()
-    assert "# latency: phone.csv (device phone)\n" in text
-    assert "# limits: latency at most 0.5 ms\n" in text
     rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     assert all(float(row["predicted_latency_ms"]) <= 0.5 for row in rows)
     assert all(
         float(row["predicted_top1_low"]) < float(row["predicted_top1"]) < float(row["predicted_top1_high"])
         for row in rows
     )
-    assert len(read_front_archs(folder / "run" / "pareto.csv", example.SPACE)) == len(rows)
+    front = ParetoFront.read(folder / "run" / "pareto.csv", example.SPACE)
+    assert len(front) == len(rows)
+    assert front.tables == (FrontTable(name="latency", device="phone", file="phone.csv"),)
+    assert front.limits == (FrontLimit(name="latency", bound=0.5),)
 
 
 def test_many_devices_have_a_front_each_and_a_robust_one(invoke, folder):
@@ -81,6 +83,10 @@ def test_many_devices_have_a_front_each_and_a_robust_one(invoke, folder):
         "board": "run/pareto-board.csv",
     }
     assert max(net["predicted_latency_ms"] for net in fronts["phone"]["networks"]) <= 0.5
+    assert fronts["robust"]["limits"] == fronts["phone"]["limits"]
+    assert fronts["robust"]["limits"] == [{"name": "latency", "bound": 0.5, "confidence": None}]
+    assert fronts["board"]["limits"] == []
+    assert [table["device"] for table in fronts["robust"]["tables"]] == ["phone", "board"]
     first = fronts["robust"]["networks"][0]
     assert {"predicted_relative_latency", "predicted_latency_ms", "predicted_latency_board_ms"} <= set(first)
 
@@ -89,10 +95,43 @@ def test_any_number_of_objectives_and_a_front_to_begin_with(invoke, folder):
     result = invoke("--objective", "top1", "--objective", "params", "--objective", "peak_memory", "--exact", *BUDGET)
     assert result.exit_code == 0, result.output
     assert "no single change of any network improves this front" in result.stdout
-    before = read_front_archs(folder / "run" / "pareto.csv", example.SPACE)
+    before = ParetoFront.read(folder / "run" / "pareto.csv", example.SPACE).archs
     result = invoke("--objective", "params", "--start", "run/pareto.csv", "--json", "--evaluations", str(len(before)))
     least = min(num_params(example.SPACE, arch) for arch in before)
     assert json.loads(result.stdout)["fronts"][0]["networks"][0]["params"] == least
+
+
+def test_counted_figures_are_limited_and_not_called_predicted(invoke, folder):
+    words = ("--objective", "macs", "--objective", "params", "--limit", "peak_memory=32KiB", "--limit", "macs=2.5M")
+    result = invoke(*words, *BUDGET)
+    assert result.exit_code == 0, result.output
+    assert "predicted" not in result.stdout
+    front = ParetoFront.read(folder / "run" / "pareto.csv", example.SPACE)
+    assert front.limits == (FrontLimit(name="peak_memory", bound=32768.0), FrontLimit(name="macs", bound=2.5e6))
+    assert front.values("peak_memory").max() <= 32768
+    assert front.values("macs").max() <= 2.5e6
+
+
+def test_the_short_forms_of_limits_are_the_long_ones(invoke):
+    short = (
+        "--max-latency",
+        "0.5ms",
+        "--max-params",
+        "110k",
+        "--max-peak-memory",
+        "1MB",
+        "--max-macs",
+        "3M",
+        "--min-top1",
+        "80%",
+    )
+    long = ("latency=500us", "params=0.11M", "peak_memory=1000kB", "macs=3000k", "top1=0.8")
+    told = [
+        json.loads(invoke("--lut", "phone.csv", *words, "--json", *BUDGET).stdout)["fronts"][0]
+        for words in (short, [word for limit in long for word in ("--limit", limit)])
+    ]
+    assert sorted(map(str, told[0]["limits"])) == sorted(map(str, told[1]["limits"]))
+    assert len(told[0]["limits"]) == 5
 
 
 def test_exact_tells_the_gap_of_sums(invoke):
@@ -110,6 +149,9 @@ def test_exact_tells_the_gap_of_sums(invoke):
         (("--lut", "phone.csv", "--max-latency", "1ms", "--confidence", "0.9"), "ofa-hw calibrate --lut phone.csv"),
         (("--lut", "phone.csv", "--predictor", "none"), "make one with `ofa-hw fit`"),
         (("--lut", "phone.csv", "--max-params", "20k", "--min-top1", "93%"), "contradict each other"),
+        (("--lut", "phone.csv", "--limit", "energy=1"), "no objective 'energy'; there are top1, latency, macs"),
+        (("--lut", "phone.csv", "--limit", "macs=1M", "--max-macs", "2M"), "macs must be limited once; came twice"),
+        (("--objective", "macs", "--max-latency", "1ms"), "a limit of latency needs a table; give one by --lut"),
     ],
 )
 def test_a_wrong_request_is_told_in_one_line(invoke, words, told):
@@ -118,7 +160,17 @@ def test_a_wrong_request_is_told_in_one_line(invoke, words, told):
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("--lut", "phone.csv", "--confidence", "0.9"), ("--lut", "phone.csv", "--max-latency", "fast")],
+    [
+        (),
+        ("--lut", "phone.csv", "--confidence", "0.9"),
+        ("--lut", "phone.csv", "--confidence", "0.9", "--max-params", "5M"),
+        ("--lut", "phone.csv", "--max-latency", "fast"),
+        ("--lut", "phone.csv", "--max-latency", "30"),
+        ("--lut", "phone.csv", "--limit", "32KiB"),
+        ("--lut", "phone.csv", "--limit", "peak_memory=1s"),
+        ("--lut", "phone.csv", "--max-macs", "phone=1M"),
+        ("--lut", "phone.csv", "--min-top1", "76"),
+    ],
 )
 def test_a_request_without_meaning_is_a_usage_error(invoke, words):
     error_of(invoke(*words), exit_code=2)

@@ -64,4 +64,4 @@ def test_assembled_blocks_share_nothing_that_changes() -> None:
     second(torch.zeros(2, spec.in_channels, spec.input_size, spec.input_size))
     assert (seen, second.training, second.bn_dw.training) == ([], True, True)
     assert isinstance(second.bn_pw, nn.BatchNorm2d)
-    assert isinstance(copy.deepcopy(second).act, nn.ReLU)
+    assert isinstance(copy.deepcopy(second).bn_pw, nn.BatchNorm2d)

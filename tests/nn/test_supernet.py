@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ofa_hw.blocks import block_specs, num_params
+from ofa_hw.blocks import block_graph, block_specs, num_params
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet, build_block, build_subnet, fold_chain, recalibrate_batch_norm
 from ofa_hw.nn.reference import run_blocks
@@ -81,10 +81,11 @@ def test_choices_of_kernel_and_depth_start_alike(space_name: str) -> None:
     space = get_space(space_name)
     net = Supernet(space, generator=torch.Generator().manual_seed(0)).eval()
     net.start_alike()
+    depths = max(map(space.stage_depths, range(len(space.stages))), key=len)[-2:]
     widest = {"resolution": space.resolutions[0], "expand_ratio": space.expand_ratios[-1]}
     archs = [
         space.uniform_arch(kernel_size=kernel_size, depth=depth, **widest)
-        for kernel_size, depth in zip((space.kernel_sizes[0], space.kernel_sizes[-1]), space.depths[-2:], strict=True)
+        for kernel_size, depth in zip((space.kernel_sizes[0], space.kernel_sizes[-1]), depths, strict=True)
     ]
     x_BCHW = images_of(space_name, space.resolutions[0], num=2)
     with torch.no_grad():
@@ -217,3 +218,17 @@ def test_twins_share_their_weights_and_nothing_else() -> None:
     net.sort_channels()
     x_BCHW = images_of("fashion", 28)
     assert torch.equal(net(x_BCHW), twin(x_BCHW))
+
+
+def test_a_submodule_that_is_replaced_takes_effect_at_once() -> None:
+    space = get_space("fashion")
+    net = Supernet(space, generator=torch.Generator().manual_seed(0)).eval()
+    x_BCHW = images_of("fashion", 28)
+    with torch.no_grad():
+        before = net(x_BCHW)
+        block = net.stages[0][0]
+        block.bn_pwl = torch.nn.Identity()
+        block.conv_pw = torch.nn.Conv2d(16, block.conv_pw.out_channels, 1, bias=False)
+        after = net(x_BCHW)
+        assert not torch.equal(after, before)
+        assert torch.equal(block.weight_of(block_graph(block.spec).layers[0]), block.conv_pw.weight)

@@ -1,13 +1,20 @@
 """The accuracy predictor: fitted, saved, loaded, and honest about its errors."""
 
+import contextlib
 import json
+import os
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
+from ofa_hw import files
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.predictor import AccuracyPredictor, EvaluatedArch
+from ofa_hw.predictor import AccuracyPredictor, EvaluatedArch, LearningCurve
+from ofa_hw.predictor.accuracy import as_fractions
+from ofa_hw.predictor.encoding import encode_features
 from ofa_hw.predictor.models import MODELS
 from ofa_hw.space import get_space
 
@@ -89,6 +96,36 @@ def test_intervals_hold_what_was_not_seen():
     assert abs((np.abs(top1 - mean) <= 1.645 * std).mean() - 0.9) < 0.05
 
 
+def test_predictions_beyond_what_a_share_can_be_are_shares_and_keep_their_order(tmp_path):
+    genes = SPACE.sample_genes(400, np.random.default_rng(0))
+    size = genes.sum(axis=1) / genes.sum(axis=1).mean()
+    top1 = np.clip(size - 0.3, 0, 1)  # a line through these is above 1 and below 0
+    predictor = AccuracyPredictor.fit(SPACE, SPACE.decode(genes), top1, model="ridge")
+    ends = SPACE.encode([SPACE.smallest, SPACE.largest])
+    genes = np.concatenate([ends, genes])
+    raw = predictor.regression.predict_mean(encode_features(SPACE, genes))
+    assert raw.min() < 0
+    assert raw.max() > 1
+    mean, _ = predictor.predict(genes)
+    low, high = predictor.interval(genes)
+    assert ((low >= 0) & (low <= mean) & (mean <= high) & (high <= 1)).all()
+    assert (np.argsort(mean) == np.argsort(raw)).all()
+    assert len(np.unique(mean)) == len(np.unique(raw))
+    within = (raw > 0.001) & (raw < 0.999)
+    np.testing.assert_array_equal(mean[within], raw[within])
+    np.testing.assert_array_equal(predictor.predict_top1(genes), mean)
+    predictor.save(tmp_path)
+    held_out = np.loadtxt(tmp_path / "held_out.csv", delimiter=",", skiprows=1, usecols=(2, 3, 4))
+    assert held_out.min() == 0
+    assert held_out.max() == 1
+
+
+@given(st.floats(-5, 5), st.floats(1e-6, 1))
+def test_fractions_rise_with_what_they_are_made_of(value, step):
+    one, other = as_fractions(np.array([value, value + step]))
+    assert 0 < one < other < 1
+
+
 def test_a_soft_score_keeps_its_order_and_speaks_of_top1():
     samples = samples_of(150)
     predictor = AccuracyPredictor.fit_samples(SPACE, samples, model="ridge")
@@ -136,6 +173,54 @@ def test_too_few_rows_an_unknown_model_and_an_unknown_score_are_refused():
 def test_genes_of_another_space_are_refused(fitted):
     with pytest.raises(InvalidInputError, match="fashion"):
         fitted["ridge"].predict(np.zeros((2, 46), dtype=np.int8))
+
+
+class KilledError(BaseException):
+    """Stands for a kill, after which nothing is tidied."""
+
+
+def kill_at(monkeypatch, num_calls):
+    """Let `num_calls` calls of the system that write or rename pass, and none after them."""
+    left = iter(range(num_calls))
+
+    def watched(original):
+        def call(*arguments):
+            if next(left, None) is None:
+                raise KilledError
+            return original(*arguments)
+
+        return call
+
+    for name in ("replace", "rename", "fsync", "chmod"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_refit_that_is_killed_at_any_write_leaves_one_whole_predictor(fitted, tmp_path, monkeypatch, can_exchange):
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)
+    if not can_exchange:
+        monkeypatch.setattr(files.ctypes, "CDLL", lambda _: None)
+    models = []
+    for num_calls in range(20):
+        folder = tmp_path / str(num_calls) / "predictor"
+        fitted["mlp"].save(folder, curve=LearningCurve(points=(), floor=0.0, slope=1.0))
+        with monkeypatch.context() as patch, contextlib.suppress(KilledError):
+            kill_at(patch, num_calls)
+            fitted["ridge"].save(folder)
+        if folder.exists():
+            models.append(AccuracyPredictor.load(folder).model_name)
+            assert (folder / "learning_curve.csv").exists() is (models[-1] == "mlp")
+        else:
+            assert not can_exchange  # between two renames it is absent, and made again
+    assert models == sorted(models)  # the one before, then the new one
+    assert {models[0], models[-1]} == {"mlp", "ridge"}
+
+
+def test_folder_with_other_files_is_not_replaced(fitted, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match=r"nothing but a predictor.* it has thesis\.tex"):
+        fitted["ridge"].save(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
 
 
 # ------------------------------------------------------------------------------------------------- damaged folders

@@ -30,9 +30,8 @@ def test_more_samples_predict_better_and_the_line_through_the_points_goes_on(fit
 
 
 def test_the_files_of_the_curve_and_of_held_out_rows_say_what_they_should(fitted, tmp_path):
-    fitted.save(tmp_path)
     curve = learning_curve(fitted)
-    curve.write(tmp_path)
+    fitted.save(tmp_path, curve=curve)
     rows = rows_of(tmp_path / "learning_curve.csv")
     assert [int(row["num_samples"]) for row in rows] == [point.num_samples for point in curve.points]
     assert float(rows[-1]["rmse_points"]) == curve.points[-1].rmse_points
@@ -45,7 +44,7 @@ def test_the_files_of_the_curve_and_of_held_out_rows_say_what_they_should(fitted
 
 
 def test_a_new_predictor_takes_the_curve_of_the_one_before_away(fitted, tmp_path):
-    learning_curve(fitted).write(tmp_path)
+    fitted.save(tmp_path, curve=learning_curve(fitted))
     fitted.save(tmp_path)
     assert not (tmp_path / "learning_curve.csv").exists()
 

@@ -100,7 +100,7 @@ def test_time_is_that_of_the_gpu_and_not_of_launching(cuda):
     session = CudaProfiler(cuda=cuda).open([Workload.of_block(heavy_block())], MeasurementPlan())
     spec = heavy_block()
     macs = spec.input_size**2 * spec.mid_channels * (2 * spec.in_channels + spec.kernel_size**2)
-    macs += 2 * spec.mid_channels * spec.se_channels
+    macs += 2 * spec.mid_channels * (spec.mid_channels // 4)
     assert session.time([0], [1]).ms[0] == pytest.approx(macs / 1e9 / cuda.gmacs_per_ms, rel=0.1)
     session.close()
 

@@ -14,7 +14,7 @@ class TestOnnxRuntimeProfiler(ProfilerContract):
 
 
 def test_unknown_execution_provider_lists_those_there_are():
-    device = Device(name="npu", runtime="onnxruntime", provider="ToasterExecutionProvider")
+    device = Device(name="npu", runtime="onnxruntime", options={"provider": "ToasterExecutionProvider"})
     with pytest.raises(DeviceError, match=r"must be one of .*CPUExecutionProvider.*; came Toaster"):
         OnnxRuntimeProfiler(device).open([Workload.of_block(heavy_block())], MeasurementPlan())
 

@@ -110,8 +110,7 @@ def device(phone, benchmark_model):
         name="pixel",
         runtime="tflite",
         transport="adb",
-        serial=phone.serial,
-        benchmark_model=str(benchmark_model),
+        options={"serial": phone.serial, "benchmark_model": str(benchmark_model)},
         cpu_mask="0x2",
     )
 
@@ -135,6 +134,17 @@ def test_state_is_what_the_phone_tells(device):
     assert state["system"] == "Android 14"
     assert state["battery"] == "87 %, status 2, 29.1 C"
     assert state["temperature"] == "thermal status 0"
+
+
+@needs_phone
+def test_the_phone_tells_its_own_cores_and_how_busy_others_keep_them(device):
+    session = make_profiler(device).open([Workload.of_block(heavy_block())], MeasurementPlan())
+    try:
+        times = session.time([0, 0], [1, 1])
+    finally:
+        session.close()
+    assert times.num_cores == os.cpu_count()
+    assert 0 <= times.others_load <= times.num_cores + 0.5
 
 
 @needs_phone
@@ -195,7 +205,9 @@ def test_benchmark_model_of_another_processor_is_refused(device, phone, tmp_path
     wrong = tmp_path / "benchmark_model"
     wrong.write_bytes(header)
     (phone.tools / "ro.product.cpu.abi").write_text("arm64-v8a\n")
-    broken = Device(name="pixel", runtime="tflite", transport="adb", serial=phone.serial, benchmark_model=str(wrong))
+    broken = Device(
+        name="pixel", runtime="tflite", transport="adb", options={"serial": phone.serial, "benchmark_model": str(wrong)}
+    )
     with pytest.raises(DeviceError, match=r"must be built for arm64-v8a, machine 183 .*; it is for machine 40"):
         make_profiler(broken).check()
     (phone.tools / "ro.product.cpu.abi").unlink()
@@ -224,7 +236,9 @@ def test_serial_of_no_phone_lists_those_there_are(phone, benchmark_model):
 
 @needs_phone
 def test_missing_benchmark_model_is_told(phone):
-    device = Device(name="pixel", runtime="tflite", transport="adb", serial=phone.serial, benchmark_model="/no/such")
+    device = Device(
+        name="pixel", runtime="tflite", transport="adb", options={"serial": phone.serial, "benchmark_model": "/no/such"}
+    )
     with pytest.raises(DeviceError, match="must be the path of TFLite's benchmark_model"):
         make_profiler(device).check()
 

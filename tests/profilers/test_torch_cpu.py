@@ -27,8 +27,8 @@ def test_bfloat16_is_near_torch_in_float32():
 
 
 def test_other_transports_are_refused():
-    with pytest.raises(InvalidInputError, match="this machine only; came transport 'ssh'"):
-        TorchCpuProfiler(Device(name="board", runtime="torch", transport="ssh", host="board"))
+    with pytest.raises(InvalidInputError, match="torch is reached by local; came transport 'ssh'"):
+        TorchCpuProfiler(Device(name="board", runtime="torch", transport="ssh", options={"host": "board"}))
 
 
 def test_folded_blocks_are_read_back_as_written(tmp_path):

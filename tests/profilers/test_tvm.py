@@ -1,5 +1,4 @@
 import contextlib
-import dataclasses
 import shutil
 import socket
 import time
@@ -45,7 +44,7 @@ def server():
 
     port = free_port()
     server = rpc.Server("127.0.0.1", port, port + 1, silent=True)
-    yield Device(name="edge", runtime="tvm", transport="rpc", host="127.0.0.1", port=port)
+    yield Device(name="edge", runtime="tvm", transport="rpc", options={"host": "127.0.0.1", "port": port})
     server.terminate()
 
 
@@ -58,7 +57,8 @@ def tracked():
     tracker_port, port = free_port(), free_port()
     tracker = Tracker("127.0.0.1", tracker_port, tracker_port + 1, silent=True)
     server = rpc.Server("127.0.0.1", port, port + 1, tracker_addr=("127.0.0.1", tracker_port), key="edge", silent=True)
-    yield Device(name="edge", runtime="tvm", transport="rpc", tracker=f"127.0.0.1:{tracker_port}", key="edge")
+    options = {"tracker": f"127.0.0.1:{tracker_port}", "key": "edge"}
+    yield Device(name="edge", runtime="tvm", transport="rpc", options=options)
     server.terminate()
     tracker.terminate()
 
@@ -97,14 +97,14 @@ def test_tracker_finds_the_device_by_its_key(tracked):
     assert min(session.time([0, 0], [1, 2]).ms) > 0
     session.close()
     with pytest.raises(DeviceError, match="must know key 'toaster'; it knows edge: start a server"):
-        make_profiler(dataclasses.replace(tracked, key="toaster")).check()
+        make_profiler(tracked.changed(key="toaster")).check()
 
 
 @pytest.mark.parametrize("fields", [{"tracker": "127.0.0.1:{port}", "key": "edge"}, {"host": "127.0.0.1"}])
 def test_dead_tracker_or_server_fails_in_seconds(fields):
     port = free_port()
     fields = {name: value.format(port=port) for name, value in fields.items()}
-    device = Device(name="edge", runtime="tvm", transport="rpc", port=port, **fields)
+    device = Device(name="edge", runtime="tvm", transport="rpc", options={"port": port, **fields})
     begin = time.monotonic()
     with pytest.raises(
         DeviceError, match=rf"edge: nothing listens at 127\.0\.0\.1:{port} .*; start `python -m tvm\.exec"
@@ -119,7 +119,7 @@ def test_device_without_address_is_refused():
 
 
 def test_unknown_target_is_refused():
-    device = Device(name="odd", runtime="tvm", target={"kind": "toaster"})
+    device = Device(name="odd", runtime="tvm", options={"target": {"kind": "toaster"}})
     with pytest.raises(InvalidInputError, match="target must be one of TVM's"):
         TvmCompiler(device, run_here).library(Workload.of_block(light_block()), MeasurementPlan())
 
@@ -127,21 +127,21 @@ def test_unknown_target_is_refused():
 @pytest.mark.skipif(not shutil.which("aarch64-linux-gnu-g++"), reason="g++-aarch64-linux-gnu is not installed")
 def test_library_for_another_processor():
     target = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"}
-    device = Device(name="pi", runtime="tvm", target=target, cross_compiler="aarch64-linux-gnu-g++")
+    device = Device(name="pi", runtime="tvm", options={"target": target, "cross_compiler": "aarch64-linux-gnu-g++"})
     library = TvmCompiler(device, run_here).library(Workload.of_block(heavy_block()), MeasurementPlan())
     assert library[:4] == b"\x7fELF"
     assert library[18] == 183  # EM_AARCH64
 
 
 def test_missing_cross_compiler_is_told():
-    device = Device(name="pi", runtime="tvm", cross_compiler="riscv-nobody-g++")
+    device = Device(name="pi", runtime="tvm", options={"cross_compiler": "riscv-nobody-g++"})
     with pytest.raises(DeviceError, match=r"riscv-nobody-g\+\+ must link the library"):
         TvmCompiler(device, run_here).library(Workload.of_block(light_block()), MeasurementPlan())
 
 
 def test_tuning_fills_a_database_and_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr("profilers.tvm_tune._NUM_TRIALS", 2)
-    device = Device(name="host", runtime="tvm", tune=True, tune_database=str(tmp_path / "database"))
+    device = Device(name="host", runtime="tvm", options={"tune": True, "tune_database": str(tmp_path / "database")})
     spec = block_specs(get_space("fashion"), get_space("fashion").smallest)[0]
     num_runs = []
 

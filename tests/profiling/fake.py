@@ -88,3 +88,34 @@ class FakeProfiler:
     def open(self, workloads, plan):
         self.sessions.append(FakeSession(self, list(workloads), len(self.sessions)))
         return self.sessions[-1]
+
+
+class Clock:
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+class TimedSession(FakeSession):
+    def time(self, order, repeats):
+        executions = zip(order, repeats, strict=True)
+        busy_ms = sum((1 + count) * true_ms(self.workloads[index]) for index, count in executions)
+        profiler = self.profiler
+        profiler.clock.seconds += profiler.slowness(profiler.clock.seconds) * busy_ms / 1e3 + profiler.call_seconds
+        return super().time(order, repeats)
+
+
+class TimedProfiler(FakeProfiler):
+    """A fake device on which everything takes time: opening, each call, and `slowness` times as long when busy."""
+
+    def __init__(self, *, open_seconds=1.0, call_seconds=0.001, slowness=lambda now: 1.0, **changes):
+        super().__init__(**changes)
+        self.clock = Clock()
+        self.open_seconds, self.call_seconds, self.slowness = open_seconds, call_seconds, slowness
+
+    def open(self, workloads, plan):
+        self.clock.seconds += self.open_seconds * self.slowness(self.clock.seconds)
+        self.sessions.append(TimedSession(self, list(workloads), len(self.sessions)))
+        return self.sessions[-1]

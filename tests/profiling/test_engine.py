@@ -6,9 +6,9 @@ import pytest
 
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.errors import DeviceError, InvalidInputError, RunError
-from ofa_hw.profiling import MeasurementPlan, Workload, measure, measure_blocks, measure_networks
+from ofa_hw.profiling import MeasurementPlan, TimedRun, Workload, measure, measure_blocks, measure_networks
 from ofa_hw.space import get_space
-from tests.profiling.fake import FakeProfiler, true_ms
+from tests.profiling.fake import FakeProfiler, TimedProfiler, true_ms
 
 SPACE = get_space("fashion")
 SPECS = unique_block_specs(SPACE, (20,))
@@ -62,11 +62,9 @@ def test_workloads_beyond_the_capacity_are_timed_in_groups():
 
 
 def test_rounds_in_which_all_are_slow_are_repeated_though_the_sentinel_is_not():
-    profiler = FakeProfiler()
+    profiler = TimedProfiler()
     profiler.slow_workloads = lambda call: 1.3 if call > 20 and call % 4 == 0 else 1.0
-    run = measure(profiler, SPECS, dataclasses.replace(PLAN, target_relative_ci=1e-9, max_seconds=0.5))
-    assert not run.notes["rounds"].endswith(" 0 repeated")
-    assert all(row.p90_ms < 1.1 * true_ms(Workload.of_block(row.block)) for row in run.blocks)
+    assert_rounds_are_repeated(profiler, SPECS, max_seconds=20)
 
 
 def test_each_process_is_fresh_and_closed():
@@ -77,22 +75,34 @@ def test_each_process_is_fresh_and_closed():
 
 
 def test_samples_without_the_core_do_not_count():
-    rows = measure_blocks(FakeProfiler(disturbed=0.05), SPECS, PLAN)
-    assert all(row.p90_ms < 1.1 * true_ms(Workload.of_block(row.block)) for row in rows)
+    profiler = TimedProfiler(disturbed=0.05)
+    workloads = [Workload.of_block(spec) for spec in SPECS]
+    run = TimedRun(profiler, PLAN, workloads, clock=profiler.clock)
+    run.time_all()
+    for workload, row in zip(workloads, run.rows(0), strict=True):
+        assert row["p90_ms"] < 1.1 * true_ms(workload)
 
 
 def test_rounds_with_a_slow_sentinel_are_repeated_and_counted():
-    profiler = FakeProfiler()
+    profiler = TimedProfiler()
     profiler.slow_down = lambda process, call: 1.5 if call > 100 and call % 8 == 0 else 1.0
-    run = measure(profiler, SPECS[:4], dataclasses.replace(PLAN, target_relative_ci=1e-9, max_seconds=0.2))
-    assert not run.notes["rounds"].endswith(" 0 repeated")
-    assert all(row.p90_ms < 1.1 * true_ms(Workload.of_block(row.block)) for row in run.blocks)
+    assert_rounds_are_repeated(profiler, SPECS[:4], max_seconds=8)
+
+
+def assert_rounds_are_repeated(profiler, specs, *, max_seconds):
+    workloads = [Workload.of_block(spec) for spec in specs]
+    plan = dataclasses.replace(PLAN, target_relative_ci=1e-9, max_seconds=max_seconds)
+    run = TimedRun(profiler, plan, workloads, clock=profiler.clock)
+    run.time_all()
+    assert not run.notes({})["rounds"].endswith(" 0 repeated")
+    for workload, row in zip(workloads, run.rows(0), strict=True):
+        assert row["p90_ms"] < 1.1 * true_ms(workload)
 
 
 def test_contention_is_said_and_marked():
     run = measure(FakeProfiler(others_load=1.0), SPECS[:4], PLAN)
     assert all("contended" in row.marks.split() for row in run.blocks)
-    assert "1.00 cores" in run.warnings()[0]
+    assert "1.00 of 1 cores" in run.warnings()[0]
 
 
 def test_difference_between_processes_is_kept():
@@ -102,8 +112,10 @@ def test_difference_between_processes_is_kept():
 
 
 def test_budget_ends_the_run_and_marks_what_is_wide():
-    rows = measure_blocks(FakeProfiler(noise=2.0), SPECS, dataclasses.replace(PLAN, max_seconds=0.2))
-    assert all("wide" in row.marks.split() for row in rows)
+    profiler = TimedProfiler(noise=2.0)
+    run = TimedRun(profiler, PLAN, [Workload.of_block(spec) for spec in SPECS], clock=profiler.clock)
+    run.time_all()
+    assert all("wide" in row["marks"].split() for row in run.rows(0))
 
 
 def test_wrong_output_is_refused_before_timing():

@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
+from ofa_hw.cost import PeakMemory
 from ofa_hw.report.page import report_html
+from ofa_hw.search import FrontColumn
 
 BROWSER = os.environ.get("OFA_HW_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH; on Debian: apt-get install chromium")
@@ -84,13 +86,41 @@ def test_a_click_on_a_point_chooses_its_network(open_page):
 def test_brushing_the_picture_filters_the_table(open_page):
     page = open_page(1280)
     everything = networks_shown(page)
-    box = page.locator("#chart-front svg").bounding_box()
+    brush(page, "chart-front")
+    assert 0 < networks_shown(page) < everything
+
+
+def brush(page, chart: str) -> None:
+    box = page.locator(f"#{chart} svg").bounding_box()
     page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.05 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.9 * box["height"], steps=5)
     page.mouse.up()
     page.wait_for_function("document.querySelectorAll('#networks tr.out').length > 0")
-    assert 0 < networks_shown(page) < everything
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_each_picture_of_three_objectives_chooses_and_filters(open_page, synthetic_results, tmp_path, width):
+    front = synthetic_results.front
+    memory = PeakMemory(space=synthetic_results.space).evaluate(front.space.encode(front.archs))
+    column = FrontColumn(
+        name="peak_memory", unit="bytes", direction="min", source="counted", values=tuple(map(float, memory))
+    )
+    three = dataclasses.replace(front, objectives=(*front.objectives, column))
+    path = tmp_path / "three.html"
+    path.write_text(report_html([dataclasses.replace(synthetic_results, front=three)]))
+    page = open_page(width, address=path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator(".trade-off .chart svg").count() == 2
+    page.locator("#networks button.pick").nth(1).press("Enter")
+    # One network is ringed in both pictures.
+    ringed = 'document.querySelectorAll(\'.trade-off svg path[stroke="var(--ink)"][opacity="1"]\').length'
+    assert page.evaluate(ringed) == 2
+    if width > 1000:
+        everything = networks_shown(page)
+        page.locator("#chart-front-2 svg").scroll_into_view_if_needed()
+        brush(page, "chart-front-2")
+        assert 0 < networks_shown(page) < everything
 
 
 def test_a_page_of_two_runs_knows_the_networks_of_both(open_page, synthetic_results, tmp_path):

@@ -22,7 +22,8 @@ def test_wilson_interval_matches_a_published_value():
 
 
 @given(st.floats(0, 1), st.integers(1, 10_000))
-def test_wilson_interval_holds_the_share_and_stays_within_0_and_1(fraction, num):
+def test_wilson_interval_holds_the_share_and_stays_within_0_and_1(share, num):
+    fraction = round(share * num) / num
     low, high = wilson_interval(fraction, num)
     assert 0 <= low <= fraction + 1e-12
     assert fraction - 1e-12 <= high <= 1
@@ -54,7 +55,7 @@ def test_a_run_without_files_has_no_figures(synthetic_results, tmp_path):
         path=tmp_path,
         phases=empty,
         samples=empty,
-        front=empty,
+        front=None,
         verified=empty,
         whole_nets=empty,
         predictor={},

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from ofa_hw.errors import RunError, TableError
+from ofa_hw.report.fronts import device_fronts
 from ofa_hw.report.results import read_results
 from ofa_hw.run import RunFolder
 from ofa_hw.space import get_space
@@ -20,7 +21,7 @@ def test_a_whole_run_has_every_table_and_misses_nothing(synthetic_results):
     assert synthetic_results.missing == ()
     assert list(synthetic_results.phases["phase"].unique()) == list(PHASES)
     assert len(synthetic_results.samples) == 120
-    assert synthetic_results.samples["predicted_latency_ms"].gt(0).all()
+    assert [column.name for column in synthetic_results.front.objectives] == ["top1", "latency"]
     assert len(synthetic_results.verified) == 5
     assert len(synthetic_results.whole_nets) == 25
 
@@ -46,7 +47,8 @@ def test_an_empty_run_says_which_command_makes_each_part(tmp_path):
 
 
 def test_without_a_table_samples_have_no_latency(run):
-    assert all(math.isnan(value) for value in read_results(run).samples["predicted_latency_ms"])
+    (front,) = device_fronts([read_results(run)])
+    assert all(math.isnan(value) for value in front.samples["latency"])
 
 
 def test_a_missing_table_is_told(run, tmp_path):

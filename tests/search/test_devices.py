@@ -63,8 +63,8 @@ def test_an_objective_of_a_plug_in_is_found_like_one_of_ours(monkeypatch, predic
 
 
 def test_each_device_has_its_own_front_and_the_robust_one_keeps_every_limit(named):
-    limits = named.latency_limits([("phone", 0.4), ("board", 1.0)])
-    problems = device_problems(named, [], limits)
+    limits = named.limits([("latency_phone", "400us"), ("latency_board", "1ms")])
+    problems = device_problems(named, limits)
     fronts = search_devices(problems, num_evaluations=10_000)
     assert list(fronts) == ["robust", "phone", "board", "host"]
     robust = fronts["robust"].genes
@@ -78,12 +78,37 @@ def test_each_device_has_its_own_front_and_the_robust_one_keeps_every_limit(name
 
 
 def test_limits_name_their_device(named):
-    everywhere = named.latency_limits([(None, 0.5)])
-    assert set(everywhere) == set(TABLES)
+    everywhere = named.limits([("latency", "0.5ms")])
+    assert [limit.objective.name for limit in everywhere] == [f"latency_{device}" for device in TABLES]
     with pytest.raises(InvalidInputError, match="no table of a device 'tablet'; there are phone, board, host"):
-        named.latency_limits([("tablet", 0.5)])
-    with pytest.raises(InvalidInputError, match="phone must be limited once"):
-        named.latency_limits([("phone", 0.5), (None, 0.4)])
+        named.limits([("latency_tablet", "0.5ms")])
+    with pytest.raises(InvalidInputError, match="latency_phone must be limited once"):
+        named.limits([("latency_phone", "0.5ms"), ("latency", "0.4ms")])
+
+
+def test_one_table_is_limited_by_its_device_too(predictor):
+    named = NamedObjectives.of(example.SPACE, predictor, {"phone": TABLES["phone"]})
+    assert named.limits([("latency_phone", "1ms")]) == named.limits([("latency", "1000 µs")])
+
+
+def test_any_objective_is_limited_in_its_unit(named):
+    top1, memory, macs, relative = named.limits(
+        [("top1", "76%"), ("peak_memory", "256KiB"), ("macs", "20M"), ("relative_latency", "0.5")], confidence=0.9
+    )
+    assert (top1.bound, top1.is_ceiling, top1.confidence) == (pytest.approx(0.76), False, 0.9)
+    assert (memory.bound, memory.is_ceiling, memory.confidence) == (262_144, True, None)
+    assert (macs.bound, relative.bound) == (20_000_000, 0.5)
+
+
+def test_an_objective_of_a_plug_in_is_limited_in_its_own_unit(monkeypatch, predictor):
+    energy = dataclasses.replace(Macs(space=example.SPACE), name="energy", unit="mJ")
+    monkeypatch.setattr("ofa_hw.search.named.load_objectives", lambda: {"energy": lambda space: energy})
+    named = NamedObjectives.of(example.SPACE, predictor, {})
+    assert [named.limits([("energy", text)])[0].bound for text in ("3mJ", "2.5", "-1e3 mj")] == [3.0, 2.5, -1000.0]
+    with pytest.raises(
+        InvalidInputError, match=r"the limit of energy must be a number with no suffix, mJ, such as 1\.5mJ"
+    ):
+        named.limits([("energy", "3J")])
 
 
 def test_tables_of_one_device_are_told_apart_by_their_files(tmp_path):
@@ -99,9 +124,9 @@ def test_limits_that_exclude_each_other_on_two_devices_are_told_before_the_searc
         name: latency.evaluate(np.zeros((1, example.SPACE.num_genes), np.int8))[0]
         for name, latency in named.latencies.items()
     }
-    limits = named.latency_limits([("phone", 0.9 * least["phone"]), ("board", 99.0)])
+    limits = named.limits([("latency_phone", f"{0.9 * least['phone']}ms"), ("latency_board", "99ms")])
     with pytest.raises(InvalidInputError, match=r"latency_phone at most .* cannot be kept: the least"):
-        search_devices(device_problems(named, [], limits), num_evaluations=10_000_000)
+        search_devices(device_problems(named, limits), num_evaluations=10_000_000)
 
 
 def test_a_front_lacks_what_a_better_one_has():

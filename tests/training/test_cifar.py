@@ -105,8 +105,8 @@ def test_plain_data_comes_back(protocol: int, dtype: str) -> None:
     back = read_plain_pickle(pickle.dumps(value, protocol=protocol))
     assert back["a"] == value["a"]
     assert back["b"] == value["b"]
-    assert np.array_equal(back["array"], array)
-    assert np.array_equal(back["columns"], array.T)
+    assert np.array_equal(back["array"].value, array)
+    assert np.array_equal(back["columns"].value, array.T)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,39 @@ def test_damaged_pickle_is_a_value_error(content: bytes) -> None:
         read_plain_pickle(content)
 
 
-def test_list_that_holds_itself_is_refused() -> None:
-    value: list[Any] = []
-    value.append(value)
-    with pytest.raises(ValueError, match="damaged"):
-        read_plain_pickle(pickle.dumps(value, protocol=2))
+def tuples_in_tuples(num: int) -> bytes:
+    """A tuple of the one before, twice, and so on; the last is a key, whose hash would take 2**num steps."""
+    return b"\x80\x02})q\x00" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(num)) + b"Ns."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (tuples_in_tuples(60), "uses a tuple twice"),
+        (b"\x80\x02})" + b"2\x86" * 60 + b"Ns.", "uses a tuple twice"),
+        (b"\x80\x02})" + b"\x85" * 1_000_000 + b"Ns.", "more than 1000 tuples"),
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "numbers a value"),
+        (b"\x80\x02cnumpy\nndarray\n(J\xff\xff\xff\x7f\x85tR.", "damaged"),
+        (b"\x80\x02cnumpy\ndtype\nU\x01O\x85R.", "an array of type object"),
+        (b"\x80\x02cnumpy._core.multiarray\n_reconstruct\n}b.", "damaged"),
+        (b"\x80\x02c_codecs\nencode\nN}U\x01aNs\x86b.", "damaged"),
+        (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.", "names builtins.eval, which is no plain data"),
+        (b"\x80\x02cnumpy.core.multiarray\nfromfile\n.", "which is no plain data"),
+    ],
+)
+def test_pickle_made_to_hang_or_crash_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_plain_pickle(content)
+
+
+@pytest.mark.parametrize("cifar10", ["python"], indirect=True)
+@pytest.mark.parametrize("field", [b"labels", b"data", b"label_names"])
+def test_file_with_lists_within_lists_is_refused_in_one_line(cifar10: Path, field: bytes) -> None:
+    nested: list[Any] = [1]
+    for _ in range(60):
+        nested = [nested, nested]
+    path = cifar10 / ("batches.meta" if field == b"label_names" else "test_batch")
+    fields = pickle.loads(path.read_bytes()) | {field: nested}
+    path.write_bytes(pickle.dumps(fields, protocol=2))
+    with pytest.raises(DataError, match=path.name):
+        load_dataset(cifar10, in_channels=3, image_size=32)

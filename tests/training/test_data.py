@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ofa_hw.errors import DataError
-from ofa_hw.training import folders
+from ofa_hw.training import batches, data, folders
 from ofa_hw.training.data import BUILTIN, load_dataset, split_by_class
 
 
@@ -77,6 +78,27 @@ def test_idx_files_are_read_plain_and_compressed(idx_folder: Path) -> None:
     assert len(dataset.test) == 20
     assert dataset.train.classes == ("0", "1", "2", "3")
     assert dataset.test.pixels.flags.writeable  # torch warns of arrays that are not
+
+
+def test_digits_are_not_clothes_whatever_their_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "old-fashioned-digits"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for prefix in ("train", "t10k"):
+        write_idx(folder / f"{prefix}-images-idx3-ubyte", rng.integers(0, 256, (100, 28, 28)))
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte", np.arange(100) % 10)
+    assert load_dataset(folder, in_channels=1, image_size=28).train.classes == tuple("0123456789")
+
+
+def test_fashion_mnist_is_known_by_its_images(tmp_path: Path) -> None:
+    with np.load(Path(data.__file__).parents[1] / "data" / "fashion_mnist_5000_1000.npz") as arrays:
+        images, labels = np.zeros((300, 28, 28), np.uint8), np.arange(300) % 10
+        here = arrays["train_index"] < 300
+        images[arrays["train_index"][here]] = arrays["x_train"][here]
+    for prefix in ("train", "t10k"):
+        write_idx(tmp_path / f"{prefix}-images-idx3-ubyte", images)
+        write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte", labels)
+    assert load_dataset(tmp_path, in_channels=1, image_size=28).train.classes[0] == "t-shirt"
 
 
 def test_folder_by_class_is_scaled_and_cropped(tmp_path: Path) -> None:
@@ -164,3 +186,17 @@ def test_either_decoder_reads_jpeg_alike(tmp_path: Path, monkeypatch: pytest.Mon
         read.append(load_dataset(tmp_path, in_channels=in_channels, image_size=16, max_bad_images=1).train)
     assert read[0].pixels.shape == read[1].pixels.shape
     assert np.abs(read[0].pixels.astype(int) - read[1].pixels).max() <= 4
+
+
+def test_scaled_images_are_kept_while_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images = data.ImageSet(
+        pixels=rng.integers(0, 256, (30, 3, 20, 20), dtype=np.uint8), labels=np.arange(30) % 3, classes=("a", "b", "c")
+    )
+    kept, bounded = (batches.ImageBatches(images, mean=(0.5,) * 3, std=(0.2,) * 3) for _ in range(2))
+    of_kept = {resolution: list(kept.all_at(resolution, 8)) for resolution in (8, 12, 16, 20)}
+    monkeypatch.setattr(batches, "_MAX_KEPT_BYTES", 4 * 30 * 3 * (8 * 8 + 12 * 12))
+    for _ in range(2):
+        for resolution, parts in of_kept.items():
+            assert all(map(torch.equal, parts, bounded.all_at(resolution, 8)))
+    assert list(bounded._scaled) == [8, 12]

@@ -69,6 +69,15 @@ def test_two_processes_train_and_judge_as_one_does(tmp_path: Path) -> None:
         torch.testing.assert_close(weights_of_two[key], tensor, rtol=1e-4, atol=1e-4, msg=key)
 
 
+def test_no_process_goes_on_from_a_rollback_before_all_have_read(tmp_path: Path) -> None:
+    for process in start(2, "tests.training.rank", str(tmp_path), "rollback"):
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+    healths = [json.loads((tmp_path / f"health-{rank}.json").read_text()) for rank in (0, 1)]
+    assert [health["rate_factor"] for health in healths] == [0.5, 0.5]
+    assert healths[0] == healths[1]
+
+
 def test_process_whose_fellow_dies_ends_with_one_line(tmp_path: Path) -> None:
     survivor, victim = start(2, "tests.training.rank", str(tmp_path))
     assert survivor.stdout is not None

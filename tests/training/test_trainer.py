@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from ofa_hw.space import SearchSpace
 from ofa_hw.training import STRATEGIES, TrainingConfig, progressive_shrinking
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.guard import Health
+from ofa_hw.training.ranks import Ranks
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import Trainer
 
@@ -105,6 +108,64 @@ def test_killed_and_resumed_equals_unbroken(
     assert_same_run(unbroken, tmp_path)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signalled_after", [4, 9, 11])
+def test_signal_keeps_the_step_at_hand(
+    unbroken: Path,
+    tmp_path: Path,
+    tiny_space: SearchSpace,
+    tiny_images: ImageBatches,
+    number: signal.Signals,
+    signalled_after: int,
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_space, tiny_images, checkpoint_every=500)
+    finish, steps = trainer.learner.finish, []
+
+    def finish_and_signal(*arguments: object) -> float:
+        steps.append(arguments)
+        if len(steps) == signalled_after:
+            os.kill(os.getpid(), number)
+        return finish(*arguments)
+
+    before = signal.getsignal(number)
+    trainer.learner.finish = finish_and_signal
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert signal.getsignal(number) is before
+    assert len(steps) == signalled_after
+    resumed = make_trainer(tmp_path, tiny_space, tiny_images, checkpoint_every=500)
+    assert resumed.resume()
+    done = sum(phase.num_steps(16) for phase in resumed.config.phases[: resumed.position.phase])
+    assert done + resumed.position.step == signalled_after
+    resumed.train()
+    assert_same_run(unbroken, tmp_path)
+
+
+def test_checkpoint_by_time_loses_no_step_and_is_not_gone_back_to(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    def trainer_that_collapses(name: str, checkpoint_seconds: float) -> Trainer:
+        phases = (Phase(name="p", num_images=320, learning_rate=0.1),)
+        trainer = make_trainer(tmp_path / name, tiny_space, tiny_images, phases=phases)
+        trainer._checkpoint_seconds = checkpoint_seconds
+        finish = trainer.learner.finish
+
+        def finish_or_collapse(lessons: object, learning_rate: float, step: int) -> float:
+            loss = finish(lessons, learning_rate, step)
+            return float("nan") if step == 7 and trainer.position.health.num_rollbacks < 1 else loss
+
+        trainer.learner.finish = finish_or_collapse
+        return trainer
+
+    trainer_that_collapses("by steps", 1e9).train()
+    train_until(trainer_that_collapses("by time", 0.0), 5)
+    resumed = trainer_that_collapses("by time", 0.0)
+    assert resumed.resume()
+    assert resumed.position.step == 5
+    resumed.train()
+    assert_same_run(tmp_path / "by steps", tmp_path / "by time")
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_averaged_weights_in_any_precision_learn_and_resume(
     tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches, precision: str
@@ -162,6 +223,39 @@ def test_collapse_goes_back_to_the_last_checkpoint_at_half_the_rate(
     assert [row["step"] for row in rows if row["kind"] == "rollback"] == [6, 6]
     at_end = next(row for row in rows if row["kind"] == "step")
     assert at_end["learning_rate"] == pytest.approx(phases[0].learning_rate_at(19, 20) / 4)
+
+
+def test_collapse_without_a_checkpoint_to_go_back_to_ends_training(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    trainer = make_trainer(tmp_path, tiny_space, tiny_images)
+    finish = trainer.learner.finish
+
+    def finish_or_collapse(lessons: object, learning_rate: float, step: int) -> float:
+        for path in trainer.run.checkpoints_path.iterdir():
+            path.unlink()
+        finish(lessons, learning_rate, step)
+        return float("nan")
+
+    trainer.learner.finish = finish_or_collapse
+    with pytest.raises(RunError, match=r"no longer finite, and .*checkpoints has no checkpoint to go back to"):
+        trainer.train()
+
+
+def test_processes_that_see_different_checkpoints_are_refused(
+    tmp_path: Path, tiny_space: SearchSpace, tiny_images: ImageBatches
+) -> None:
+    class Elsewhere(Ranks):
+        """A second process, whose folder is empty."""
+
+        def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+            return [tensor, torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)]
+
+    train_until(make_trainer(tmp_path, tiny_space, tiny_images), 4)
+    trainer = make_trainer(tmp_path, tiny_space, tiny_images)
+    trainer.ranks = Elsewhere()
+    with pytest.raises(RunError, match="all processes must see the same last checkpoint"):
+        trainer.resume()
 
 
 def test_health_tells_a_collapse_from_a_slow_start_and_from_one_bad_step() -> None:

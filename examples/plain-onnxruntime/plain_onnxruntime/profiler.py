@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.onnx import write_onnx
-from ofa_hw.profiling import Device, MeasurementPlan, Workload
+from ofa_hw.profiling import MeasurementPlan, Workload
 from profilers.model_files import ModelFileProfiler
-from profilers.transport import LocalTransport
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlainOptions:
+    """What a device may say for this runtime: whether memory comes from ONNX Runtime's arena."""
+
+    use_arena: bool = True
 
 
 class PlainOnnxRuntimeProfiler(ModelFileProfiler):
@@ -23,15 +30,8 @@ class PlainOnnxRuntimeProfiler(ModelFileProfiler):
     suffix = ".onnx"
     is_nhwc = False
     worker_runtime = "plain-onnxruntime"
-
-    def __init__(self, device: Device | None = None) -> None:
-        """Time on this machine."""
-        super().__init__(device)
-        if self.device.transport != "local":
-            raise InvalidInputError(
-                f"{self.runtime} runs on this machine alone; came transport {self.device.transport!r}"
-            )
-        self.transport = LocalTransport(self.device, worker=Path(__file__).with_name("worker.py"))
+    option_types = (PlainOptions,)
+    worker = Path(__file__).with_name("worker.py")
 
     def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
         """Return the .onnx file of `workload`."""
@@ -40,5 +40,5 @@ class PlainOnnxRuntimeProfiler(ModelFileProfiler):
         return write_onnx(workload.folded(), batch_size=plan.batch_size)
 
     def options(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> dict[str, Any]:
-        """Return nothing: a model tells all that the worker must know."""
-        return {}
+        """Return what the worker must know beside the model and the threads."""
+        return {"use_arena": self.device.read(PlainOptions).use_arena}

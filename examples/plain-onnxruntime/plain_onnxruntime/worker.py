@@ -1,4 +1,7 @@
-"""The process that times: it opens the files of a session and executes them in the order that it is told."""
+"""The process that times: it opens the files of a session and executes them in the order that it is told.
+
+It is pushed to a board as it is, where of ofa-hw there is `profilers.worker` alone.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ class PlainRunner:
 
     mark = ""
 
-    def __init__(self, path: str, *, num_threads: int) -> None:
+    def __init__(self, path: str, *, num_threads: int, use_arena: bool) -> None:
         """Open the file without optimisations; its input is zeros at first."""
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = num_threads
+        options.enable_cpu_mem_arena = use_arena
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         source = self._session.get_inputs()[0]
         self._inputs = {source.name: np.zeros(source.shape, np.float32)}
@@ -36,7 +40,7 @@ class PlainRunner:
 
 def make_plain(path: str, request: dict[str, Any]) -> Runner:
     """Open the model at `path`."""
-    return PlainRunner(path, num_threads=request["num_threads"])
+    return PlainRunner(path, num_threads=request["num_threads"], **request["options"])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const views = {};
+  const isTradeOff = (name) => /^front(-|$)/.test(name);
 
   // ------------------------------------------------------------------ theme: charts follow, their colours are variables
   const root = document.documentElement;
@@ -76,7 +77,7 @@
     );
     for (const row of document.querySelectorAll("tr[data-network]")) row.classList.toggle("chosen", row.dataset.network === archId);
     for (const button of document.querySelectorAll("button.pick")) button.setAttribute("aria-pressed", String(button.dataset.network === archId));
-    if (views.front) views.front.signal("chosen", archId).run();
+    for (const [name, view] of Object.entries(views)) if (isTradeOff(name)) view.signal("chosen", archId).run();
   }
 
   // A command breaks between its words, not at the dashes of an option.
@@ -106,8 +107,8 @@
   // ------------------------------------------------------------------ brushing the trade-off filters the networks
   function filterRows(range) {
     const isInside = (value, limits) => !limits || (value >= Math.min(...limits) && value <= Math.max(...limits));
-    for (const row of document.querySelectorAll("tr[data-latency]")) {
-      const isKept = isInside(+row.dataset.latency, range.latency_ms) && isInside(+row.dataset.top1, range.top1);
+    for (const row of document.querySelectorAll("tr[data-place]")) {
+      const isKept = Object.entries(JSON.parse(row.dataset.place)).every(([name, value]) => isInside(value, range[name]));
       row.classList.toggle("out", !isKept);
     }
   }
@@ -117,7 +118,7 @@
     const place = document.getElementById(`chart-${name}`);
     const { view } = await vegaEmbed(place, specification, { actions: false, renderer: "svg", config: data.config });
     views[name] = view;
-    if (name !== "front") return;
+    if (!isTradeOff(name)) return;
     view.addEventListener("click", (_, item) => { if (item && item.datum && item.datum.network) choose(item.datum.network); });
     view.addSignalListener("brush", (_, range) => filterRows(range));
     choose(data.firstNetwork);

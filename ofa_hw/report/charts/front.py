@@ -1,121 +1,223 @@
-"""The trade-off of accuracy and latency, on one device or on several."""
+"""The trade-off of two figures of a front, on one device or on several."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ofa_hw.report.charts.marks import TOP1_TITLE, Width, color_by_series, latency_axis, latency_scale, layered
 from ofa_hw.report.fronts import DeviceFront
 from ofa_hw.report.theme import NUM_DEVICE_COLORS, color
+from ofa_hw.search.front import FrontColumn
 
 if TYPE_CHECKING:
     import altair as alt
 
-LATENCY_TITLE = "latency of one image, ms"
+SAMPLED, VERIFIED = "sampled subnets", "verified networks"
+NEAR = 1.5
+"""A limit is drawn where it lies within this ratio of what is drawn; a farther one would leave the picture empty."""
 
-SAMPLED, PREDICTED, VERIFIED = "sampled subnets", "predicted front", "verified networks"
+_TITLES = {"top1": TOP1_TITLE, "latency": "latency of one image, ms", "macs": "multiply-accumulates"}
 
 
 def front_series(fronts: Sequence[DeviceFront]) -> dict[str, str]:
     """Return the series of the chart with their colours: the kinds of one device, or several devices."""
     if len(fronts) > 1:
         return {front.name: f"device-{index % NUM_DEVICE_COLORS}" for index, front in enumerate(fronts)}
-    series = {SAMPLED: "cloud", PREDICTED: "predicted", VERIFIED: "verified"}
-    if not any(len(front.verified) for front in fronts):
-        series.pop(VERIFIED)
+    series = {SAMPLED: "cloud", _on_front(fronts[0]): "predicted", VERIFIED: "verified"}
+    for kind, table in ((SAMPLED, fronts[0].samples), (VERIFIED, fronts[0].verified)):
+        if not len(table.dropna(subset=[figure.name for figure in fronts[0].figures])):
+            series.pop(kind)
     return series
+
+
+def field_of(figure: FrontColumn) -> str:
+    """Return the name of the field that holds `figure` in a chart's data: one that Vega does not take apart."""
+    return re.sub(r"\W", "_", figure.name)
+
+
+def shown(figure: FrontColumn, value: float) -> float:
+    """Return `value` as an axis shows it: top-1 in per cent."""
+    return 100 * value if figure.name == "top1" else value
 
 
 def front_chart(
     fronts: Sequence[DeviceFront],
+    along: FrontColumn,
+    upright: FrontColumn,
     *,
     width: Width,
     height: int = 420,
     legend: bool,
     interactive: bool = False,
 ) -> alt.LayerChart:
-    """Return the trade-off: sampled subnets, the predicted front, and the verified networks joined to their promise.
+    """Return `upright` against `along`: sampled subnets, the front, the verified networks joined to their promise.
 
-    Where there are several `fronts`, each has a colour; a dashed rule is the budget of a search. An `interactive` chart
-    can be brushed (its parameter `brush`) and rings the network whose key its parameter `chosen` holds.
+    Where there are several `fronts`, each has a colour; a dashed rule is a limit of the search. A front of more than
+    two figures has no line: its networks lie on a surface. An `interactive` chart can be brushed (its parameter
+    `brush`) and rings the network whose key its parameter `chosen` holds.
     """
-    import altair as alt
-
-    latencies = [value for front in fronts for value in _latencies(front)]
-    latency = alt.X(
-        "latency_ms:Q",
-        title=LATENCY_TITLE,
-        scale=latency_scale(latencies, margin=0.08),
-        axis=latency_axis(latencies, grid=False),
-    )
-    top1 = alt.Y("top1:Q", title=TOP1_TITLE, scale=alt.Scale(zero=False, padding=10))
-    series = color_by_series(front_series(fronts), legend)
-    has_devices = len(fronts) > 1
-    dots = _base(fronts, "samples", SAMPLED).encode(latency, top1, tooltip=_network_tooltip(has_devices))
-    line = _base(fronts, "front", PREDICTED).encode(latency, top1, tooltip=_network_tooltip(has_devices))
-    layers: list[Any] = [
-        dots.mark_circle(size=26, opacity=0.22 if has_devices else 0.38).encode(series),
-        line.mark_line(strokeWidth=2, strokeJoin="round").encode(series),
-        line.mark_circle(size=40, opacity=1).encode(series),
-    ]
-    if interactive:
-        layers += [_ring(dots), _ring(line)]
-    layers += _verified_layers(fronts, latency, top1, series, interactive)
-    budgets = [
-        {"latency_ms": front.max_latency_ms, "series": _series(fronts, front, PREDICTED)}
-        for front in fronts
-        if front.max_latency_ms is not None
-    ]
-    if budgets:
-        layers += _budget_layers(budgets, latency, series)
-    chart = layered(layers, width, height)
-    if not interactive:
-        return chart
-    return chart.add_params(alt.selection_interval(name="brush"), alt.param(name="chosen", value=""))
+    return _FrontChart(fronts, along, upright, legend=legend).draw(width, height, interactive=interactive)
 
 
-def _budget_layers(budgets: Sequence[Mapping[str, Any]], latency: alt.X, series: alt.Color) -> list[Any]:
-    import altair as alt
+class _FrontChart:
+    def __init__(
+        self, fronts: Sequence[DeviceFront], along: FrontColumn, upright: FrontColumn, *, legend: bool
+    ) -> None:
+        import altair as alt
 
-    base = alt.Chart(alt.Data(values=list(budgets))).encode(latency)
-    tooltip = [alt.Tooltip("latency_ms:Q", title="budget of the search, ms", format=".3f")]
-    label = base.mark_text(align="right", dx=-5, dy=4, baseline="top", fontSize=11, color=color("muted"))
-    return [
-        base.mark_rule(strokeDash=[5, 4], strokeWidth=1.5).encode(series, tooltip=tooltip),
-        label.encode(alt.Y(value=0), text=alt.value("budget")),
-    ]
+        self.fronts, self.axes = fronts, {"x": along, "y": upright}
+        self.series = color_by_series(front_series(fronts), legend)
+        self.limits = {channel: self._near_limits(figure) for channel, figure in self.axes.items()}
+        scales = {channel: self._scale_and_axis(channel, figure) for channel, figure in self.axes.items()}
+        self.x = alt.X(f"{field_of(along)}:Q", title=_axis_title(along), scale=scales["x"][0], axis=scales["x"][1])
+        self.y = alt.Y(f"{field_of(upright)}:Q", title=_axis_title(upright), scale=scales["y"][0], axis=scales["y"][1])
+
+    def draw(self, width: Width, height: int, *, interactive: bool) -> alt.LayerChart:
+        import altair as alt
+
+        has_devices = len(self.fronts) > 1
+        dots = self._base("samples", [SAMPLED] * len(self.fronts))
+        line = self._base("front", [_on_front(front) for front in self.fronts])
+        layers: list[Any] = [dots.mark_circle(size=26, opacity=0.22 if has_devices else 0.38).encode(self.series)]
+        if len(self.fronts[0].figures) == 2:
+            layers.append(line.mark_line(strokeWidth=2, strokeJoin="round").encode(self.series))
+        layers.append(line.mark_circle(size=40, opacity=1).encode(self.series))
+        if interactive:
+            layers += [_ring(dots), _ring(line)]
+        layers += [*self._verified_layers(interactive), *self._limit_layers()]
+        chart = layered(layers, width, height)
+        if not interactive:
+            return chart
+        return chart.add_params(alt.selection_interval(name="brush"), alt.param(name="chosen", value=""))
+
+    def _drawn(self, figure: FrontColumn) -> list[float]:
+        """Return every value of `figure` in the picture, as its axis shows it."""
+        tables = [table for front in self.fronts for table in (front.samples, front.front, front.verified)]
+        return [shown(figure, value) for table in tables for value in table[figure.name].dropna()]
+
+    def _near_limits(self, figure: FrontColumn) -> list[dict[str, Any]]:
+        values = self._drawn(figure)
+        limits = [(front, shown(figure, front.limits.get(figure.name, np.nan))) for front in self.fronts]
+        return [
+            {field_of(figure): bound, "series": self._series(front, _on_front(front))}
+            for front, bound in limits
+            if min(values) / NEAR <= bound <= max(values) * NEAR
+        ]
+
+    def _scale_and_axis(self, channel: str, figure: FrontColumn) -> tuple[alt.Scale, alt.Axis]:
+        import altair as alt
+
+        grid = channel == "y"
+        values = [*self._drawn(figure), *(limit[field_of(figure)] for limit in self.limits[channel])]
+        number_format = "~s" if max(map(abs, values)) >= 1000 else "~g"
+        if figure.name == "top1" or min(values) <= 0:
+            return alt.Scale(zero=False, padding=10), alt.Axis(grid=grid, format=number_format)
+        return latency_scale(values, margin=0.08), latency_axis(values, grid=grid, number_format=number_format)
+
+    def _series(self, front: DeviceFront, kind: str) -> str:
+        return front.name if len(self.fronts) > 1 else kind
+
+    def _base(self, table: str, kinds: Sequence[str]) -> alt.Chart:
+        import altair as alt
+
+        values = [
+            {"series": self._series(front, kind), "network": row["network"], "arch_id": row["arch_id"]}
+            | {field_of(figure): shown(figure, row[figure.name]) for figure in self.axes.values()}
+            for front, kind in zip(self.fronts, kinds, strict=True)
+            for row in self._placed(getattr(front, table))
+        ]
+        return alt.Chart(alt.Data(values=values)).encode(self.x, self.y, tooltip=self._tooltip())
+
+    def _placed(self, table: Any) -> list[Mapping[Any, Any]]:
+        """Return the rows of networks whose place in the picture is known."""
+        rows: list[Mapping[Any, Any]] = table.dropna(subset=[figure.name for figure in self.axes.values()]).to_dict(
+            "records"
+        )
+        return rows
+
+    def _tooltip(self) -> list[alt.Tooltip]:
+        import altair as alt
+
+        return [
+            *([alt.Tooltip("series:N", title="on")] if len(self.fronts) > 1 else []),
+            alt.Tooltip("arch_id:N", title="architecture"),
+            *(
+                alt.Tooltip(f"{field_of(figure)}:Q", title=_axis_title(figure), format=_tooltip_format(figure))
+                for figure in self.axes.values()
+            ),
+        ]
+
+    def _verified_layers(self, interactive: bool) -> list[Any]:
+        import altair as alt
+
+        values = [
+            self._verified_point(row) | {"series": self._series(front, VERIFIED)}
+            for front in self.fronts
+            for row in self._placed(front.verified)
+        ]
+        tooltip = [alt.Tooltip("number:Q", title="network"), *self._tooltip()]
+        base = alt.Chart(alt.Data(values=values)).encode(self.x, self.y, tooltip=tooltip)
+        along, upright = self.axes["x"], self.axes["y"]
+        interval = {"y": alt.Y("y_low:Q", title=_axis_title(upright)), "y2": "y_high:Q"}
+        return [
+            base.mark_rule(color=color("muted"), strokeDash=[2, 3], strokeWidth=1).encode(
+                x2="x_promised:Q", y2="y_promised:Q"
+            ),
+            base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(**interval, color=self.series),
+            base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
+                alt.X("x_low:Q", title=_axis_title(along)), x2="x_high:Q", color=self.series
+            ),
+            base.mark_circle(size=340, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=self.series),
+            *([_ring(base, size=560)] if interactive else []),
+            base.mark_text(fontSize=12, fontWeight="bold", color=color("surface"), dy=0.5).encode(text="number:Q"),
+        ]
+
+    def _verified_point(self, row: Mapping[Any, Any]) -> dict[str, Any]:
+        point = {name: row[name] for name in ("network", "number", "arch_id")}
+        for channel, figure in self.axes.items():
+            point[field_of(figure)] = shown(figure, row[figure.name])
+            for end in ("low", "high", "promised"):
+                point[f"{channel}_{end}"] = shown(figure, row[f"{figure.name}_{end}"])
+        return point
+
+    def _limit_layers(self) -> list[Any]:
+        import altair as alt
+
+        layers: list[Any] = []
+        for channel, position in (("x", self.x), ("y", self.y)):
+            figure = self.axes[channel]
+            if not self.limits[channel]:
+                continue
+            base = alt.Chart(alt.Data(values=self.limits[channel])).encode(position)
+            tooltip = [
+                alt.Tooltip(f"{field_of(figure)}:Q", title="limit of the search", format=_tooltip_format(figure))
+            ]
+            layers.append(base.mark_rule(strokeDash=[5, 4], strokeWidth=1.5).encode(self.series, tooltip=tooltip))
+            # Beyond the line of what must be large there are no networks of the front to write over.
+            dy = 12 if channel == "y" and figure.direction == "max" else -6
+            label = base.mark_text(align="right", dx=-5, dy=dy, fontSize=11, color=color("muted"))
+            beside = alt.Y(value=16) if channel == "x" else alt.X(value=34)
+            layers.append(label.encode(beside, text=alt.value("limit")))
+        return layers
 
 
-def _latencies(front: DeviceFront) -> list[float]:
-    budget = [] if front.max_latency_ms is None else [front.max_latency_ms]
-    return [
-        *front.samples["latency_ms"].dropna(),
-        *front.front["latency_ms"],
-        *front.verified["measured_latency_ms"],
-        *budget,
-    ]
+def _on_front(front: DeviceFront) -> str:
+    return "predicted front" if front.is_predicted else "front"
 
 
-def _series(fronts: Sequence[DeviceFront], front: DeviceFront, kind: str) -> str:
-    return front.name if len(fronts) > 1 else kind
+def _axis_title(figure: FrontColumn) -> str:
+    plain = figure.name.replace("_", " ")
+    return _TITLES.get(figure.name, f"{plain}, {figure.unit}" if figure.unit else plain.replace("params", "parameters"))
 
 
-def _base(fronts: Sequence[DeviceFront], table: str, kind: str) -> alt.Chart:
-    import altair as alt
-
-    values = [
-        {
-            "series": _series(fronts, front, kind),
-            "network": row["network"],
-            "arch_id": row["arch_id"],
-            "latency_ms": row["latency_ms"],
-            "top1": 100 * row["top1"],
-        }
-        for front in fronts
-        for row in getattr(front, table).dropna(subset=["latency_ms"]).to_dict("records")
-    ]
-    return alt.Chart(alt.Data(values=values))
+def _tooltip_format(figure: FrontColumn) -> str:
+    if figure.name == "top1":
+        return ".1f"
+    return ".3f" if figure.unit == "ms" else ",.0f" if figure.source == "counted" else ".4~g"
 
 
 def _ring(points: alt.Chart, *, size: int = 230) -> alt.Chart:
@@ -124,56 +226,3 @@ def _ring(points: alt.Chart, *, size: int = 230) -> alt.Chart:
     is_chosen = alt.condition("datum.network === chosen", alt.value(1), alt.value(0))
     ring: alt.Chart = points.mark_point(size=size, strokeWidth=2, color=color("ink"), filled=False)
     return ring.encode(opacity=is_chosen)
-
-
-def _verified_layers(
-    fronts: Sequence[DeviceFront], latency: alt.X, top1: alt.Y, series: alt.Color, interactive: bool
-) -> list[Any]:
-    import altair as alt
-
-    values = [
-        _verified_point(row) | {"series": _series(fronts, front, VERIFIED)}
-        for front in fronts
-        for row in front.verified.to_dict("records")
-    ]
-    tooltip = [alt.Tooltip("number:Q", title="network"), *_network_tooltip(len(fronts) > 1)]
-    base = alt.Chart(alt.Data(values=values)).encode(latency, top1, tooltip=tooltip)
-    promise = {"x2": "promised_ms:Q", "y2": "promised_top1:Q"}
-    interval = {"y": alt.Y("low:Q", title=TOP1_TITLE), "y2": "high:Q"}
-    return [
-        base.mark_rule(color=color("muted"), strokeDash=[2, 3], strokeWidth=1).encode(**promise),
-        base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(**interval, color=series),
-        base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
-            alt.X("fast:Q", title=LATENCY_TITLE), x2="slow:Q", color=series
-        ),
-        base.mark_circle(size=340, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=series),
-        *([_ring(base, size=560)] if interactive else []),
-        base.mark_text(fontSize=12, fontWeight="bold", color=color("surface"), dy=0.5).encode(text="number:Q"),
-    ]
-
-
-def _verified_point(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {
-        "network": row["network"],
-        "number": row["number"],
-        "arch_id": row["arch_id"],
-        "latency_ms": row["measured_latency_ms"],
-        "top1": 100 * row["test_top1"],
-        "fast": row["measured_latency_low_ms"],
-        "slow": row["measured_latency_high_ms"],
-        "low": 100 * row["test_top1_low"],
-        "high": 100 * row["test_top1_high"],
-        "promised_ms": row["predicted_latency_ms"],
-        "promised_top1": 100 * row["predicted_top1"],
-    }
-
-
-def _network_tooltip(has_devices: bool) -> list[alt.Tooltip]:
-    import altair as alt
-
-    return [
-        *([alt.Tooltip("series:N", title="on")] if has_devices else []),
-        alt.Tooltip("arch_id:N", title="architecture"),
-        alt.Tooltip("latency_ms:Q", title="latency, ms", format=".3f"),
-        alt.Tooltip("top1:Q", title="top-1, %", format=".1f"),
-    ]

@@ -47,12 +47,13 @@ def latency_scale(latencies: Sequence[float], *, margin: float) -> alt.Scale:
     return alt.Scale(domain=[max(0.0, low - room), high + room], nice=False, zero=False)
 
 
-def latency_axis(latencies: Sequence[float], *, grid: bool) -> alt.Axis:
+def latency_axis(latencies: Sequence[float], *, grid: bool, number_format: str = "~g") -> alt.Axis:
     """Return the axis of `latency_scale`: round numbers, where it is logarithmic 1, 2 and 5 of each power of ten."""
     import altair as alt
 
     low, high = min(latencies), max(latencies)
     if high / low < WIDE_RATIO:
-        return alt.Axis(grid=grid, tickCount=6)
+        return alt.Axis(grid=grid, tickCount=6, format=number_format)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return alt.Axis(grid=grid, values=[factor * 10.0**power for power in powers for factor in (1, 2, 5)], format="~g")
+    values = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    return alt.Axis(grid=grid, values=values, format=number_format)

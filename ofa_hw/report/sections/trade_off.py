@@ -1,95 +1,138 @@
-"""Accuracy against latency: the front, the verified networks, all networks of the front; on one device or several."""
+"""The trade-off: each pair of a front's figures, the verified networks, all networks; on one device or several."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ofa_hw.report.charts import front_chart, front_series
+from ofa_hw.report.charts.front import SAMPLED, field_of, front_chart, front_series, shown
 from ofa_hw.report.document import ChartPlace, Column, Row, Section, Table
-from ofa_hw.report.fronts import DeviceFront, device_fronts, wilson_interval
+from ofa_hw.report.fronts import DeviceFront, axes_of, comparable, device_fronts, wilson_interval
 from ofa_hw.report.results import RunResults
-from ofa_hw.report.rounding import kernel_label, milliseconds, percent, points, relative
+from ofa_hw.report.rounding import figure_cell, kernel_label, milliseconds, percent, points, relative, with_unit
+from ofa_hw.search.front import FrontColumn
 from ofa_hw.space import ArchConfig
 
-_ABOUT = (
-    "Each dot is a subnet of the one supernet. The line is the predicted front; a numbered network was extracted, "
-    "fine-tuned, evaluated on the test images and timed whole, and a dotted line joins it to its prediction. "
-    "Choose a network to see it; drag over the picture to filter the table of all networks."
-)
-_ABOUT_MANY = (
-    "One colour a device: dots are sampled subnets, the line is the predicted front. A numbered network was verified: "
-    "extracted, fine-tuned, evaluated on the test images and timed whole; a dotted line joins it to its prediction. "
-    "Choose a network to see it; drag over the picture to filter the table of all networks."
-)
+_NOUNS = {"top1": "accuracy", "macs": "MACs", "params": "parameters"}
 
 
 def trade_off_section(runs: Sequence[RunResults]) -> Section | None:
     """Return the fronts with all that was sampled and verified; None before a search."""
-    fronts = [front for front in device_fronts(runs) if len(front.front)]
+    fronts = device_fronts(runs)
     if not fronts:
         return None
-    has_verified = any(len(front.verified) for front in fronts)
+    groups = comparable(fronts)
+    pairs = [(group, along, upright) for group in groups for along, upright in axes_of(group[0])]
+    title = _title(*pairs[0][1:]) if len(pairs) == 1 else "The front" if len(fronts) == 1 else "The fronts"
     return Section(
         anchor="trade-off",
-        title="Accuracy against latency",
-        about=_ABOUT if len(fronts) == 1 else _ABOUT_MANY,
-        figures=(
+        title=title,
+        about=_about(fronts),
+        figures=tuple(
             ChartPlace(
-                name="front",
-                title="",
-                series=front_series(fronts),
-                description=" ".join(_description(front, has_name=len(fronts) > 1) for front in fronts),
-                draw=functools.partial(front_chart, fronts, interactive=True),
-                note=_note_on_chance(fronts),
-            ),
+                name="front" if index == 0 else f"front-{index + 1}",
+                title=_title(along, upright) if len(pairs) > 1 else "",
+                series=front_series(group),
+                description=" ".join(_description(front, along, upright, has_name=len(group) > 1) for front in group),
+                draw=functools.partial(front_chart, group, along, upright, interactive=True),
+                note=_note(group, along, upright),
+            )
+            for index, (group, along, upright) in enumerate(pairs)
         ),
-        tables=(*([_verified_table(fronts)] if has_verified else []), _front_table(fronts)),
+        tables=(
+            *([_verified_table(fronts)] if any(len(front.verified) for front in fronts) else []),
+            *(_front_table(group, index) for index, group in enumerate(groups)),
+        ),
         has_detail=True,
     )
 
 
-def _note_on_chance(fronts: Sequence[DeviceFront]) -> str:
-    """Return by how much chance moves what is drawn: few images make a top-1 uncertain."""
+def _title(along: FrontColumn, upright: FrontColumn) -> str:
+    words = f"{_noun(upright)} against {_noun(along)}"
+    return words[0].upper() + words[1:]
+
+
+def _noun(figure: FrontColumn) -> str:
+    return _NOUNS.get(figure.name, figure.name.replace("_", " "))
+
+
+def _about(fronts: Sequence[DeviceFront]) -> str:
+    """Return what is to be seen, in a few sentences."""
+    what = "predicted front" if any(front.is_predicted for front in fronts) else "front"
+    has_line = any(len(front.figures) == 2 for front in fronts)
+    line = f"the line is the {what}" if has_line else f"larger ones are the {what}"
+    if len(fronts) > 1:
+        told = [f"One colour a device: dots are sampled subnets, {line}."]
+    elif SAMPLED in front_series(fronts):
+        told = [f"Each dot is a subnet of the one supernet; {line}."]
+    else:
+        told = [f"Each dot is a network of the {what}."]
+    if any(len(front.verified) for front in fronts):
+        told.append(
+            "A numbered network was verified: extracted, fine-tuned, evaluated on the test images and timed whole; a "
+            "dotted line joins it to its prediction."
+        )
+    return " ".join([*told, "Choose a network to see it; drag over a picture to filter the table of all networks."])
+
+
+def _note(fronts: Sequence[DeviceFront], along: FrontColumn, upright: FrontColumn) -> str:
+    """Return by how much chance moves what is drawn, few images make a top-1 uncertain; and the limits there are."""
     told = []
     samples = next((front.samples for front in fronts if len(front.samples)), None)
-    if samples is not None:
+    has_top1 = "top1" in (along.name, upright.name)
+    if has_top1 and samples is not None and SAMPLED in front_series(fronts[:1]):
         sample = samples.iloc[len(samples) // 2]
         low, high = wilson_interval(sample["top1"], int(sample["num_images"]))
         told.append(
             f"A dot's top-1 is of {int(sample['num_images']):,} validation images and uncertain by "
             f"±{50 * (high - low):.1f} points: chance alone lifts many above the front."
         )
-    if any(len(front.verified) for front in fronts):
+    if has_top1 and any(len(front.verified) for front in fronts):
         told.append("Bars are 95 % intervals of top-1 on the test images.")
-    budgets = sorted({front.max_latency_ms for front in fronts if front.max_latency_ms is not None})
-    if budgets:
-        told.append(f"The dashed line is the budget of the search, {' and '.join(map(milliseconds, budgets))} ms.")
+    limited = {figure.name: figure for front in fronts for figure in (along, upright, *front.limited)}
+    limits = [limit for figure in limited.values() for limit in _limits_in_words(fronts, figure)]
+    if limits:
+        told.append(f"The front keeps what the search was told, dashed where it is near: {' and '.join(limits)}.")
     return " ".join(told)
 
 
-def _description(front: DeviceFront, *, has_name: bool) -> str:
-    first, last = front.front.iloc[0], front.front.iloc[-1]
+def _limits_in_words(fronts: Sequence[DeviceFront], figure: FrontColumn) -> list[str]:
+    """Return the limits of `figure`: one where all devices have the same, else that of each device."""
+    bounds = {front.name: front.limits[figure.name] for front in fronts if figure.name in front.limits}
+    words = f"{_noun(figure)} at {'most' if figure.direction == 'min' else 'least'}"
+    if len(bounds) == len(fronts) and len(set(bounds.values())) == 1:
+        return [f"{words} {with_unit(figure, next(iter(bounds.values())))}"]
+    return [f"{words} {with_unit(figure, bound)} on {name}" for name, bound in bounds.items()]
+
+
+def _description(front: DeviceFront, along: FrontColumn, upright: FrontColumn, *, has_name: bool) -> str:
+    ends = [
+        f"{with_unit(upright, net[upright.name])} at {with_unit(along, net[along.name])}"
+        for net in (front.front.iloc[0], front.front.iloc[-1])
+    ]
+    name, kind = f"{front.name}: " if has_name else "", "predicted front" if front.is_predicted else "front"
     told = (
-        f"{f'{front.name}: ' if has_name else ''}Scatter plot of top-1 against latency. The predicted front of "
-        f"{len(front.front)} networks goes from {percent(first['top1'])} at {milliseconds(first['latency_ms'])} ms to "
-        f"{percent(last['top1'])} at {milliseconds(last['latency_ms'])} ms."
+        f"{name}Scatter plot of {_noun(upright)} against {_noun(along)}. The {kind} of {len(front.front)} networks "
+        f"goes from {ends[0]} to {ends[1]}."
     )
     return told + (f" {len(front.verified)} of its networks were verified." if len(front.verified) else "")
 
 
 def _verified_table(fronts: Sequence[DeviceFront]) -> Table:
+    # Runs that were verified by earlier versions do not tell what their files reached.
+    has_files = all("exported_test_top1" in front.verified for front in fronts if len(front.verified))
     titles = (
-        "network", "top-1 predicted", "validation images", "test images", "test, fine-tuned", "gain, points",
+        "network", "top-1 predicted", "validation images", "test images", "test, fine-tuned",
+        *(["test, file"] if has_files else []), "gain, points",
         "latency predicted, ms", "latency measured, ms", "measured − predicted", "architecture",
     )  # fmt: skip
     rows = [
         Row(
-            cells=_with_device(fronts, front, _verified_cells(net)),
+            cells=_with_device(fronts, front, _verified_cells(net, has_files=has_files)),
             network=net["network"],
-            latency_ms=net["measured_latency_ms"],
-            top1=100 * net["test_top1"],
+            place=_place(front, net),
         )
         for front in fronts
         for net in front.verified.to_dict("records")
@@ -97,13 +140,14 @@ def _verified_table(fronts: Sequence[DeviceFront]) -> Table:
     return Table(name="verified", title="The verified networks", columns=_columns(fronts, titles), rows=tuple(rows))
 
 
-def _verified_cells(net: Mapping[Any, Any]) -> tuple[str, ...]:
+def _verified_cells(net: Mapping[Any, Any], *, has_files: bool) -> tuple[str, ...]:
     return (
         str(net["number"]),
         percent(net["predicted_top1"]),
         percent(net["val_top1"]),
         percent(net["test_top1_before"]),
         percent(net["test_top1"]),
+        *([f"{percent(net['exported_test_top1'])}, {net['exported_format']}"] if has_files else []),
         points(net["test_top1"] - net["test_top1_before"]),
         milliseconds(net["predicted_latency_ms"]),
         milliseconds(net["measured_latency_ms"]),
@@ -112,8 +156,9 @@ def _verified_cells(net: Mapping[Any, Any]) -> tuple[str, ...]:
     )
 
 
-def _front_table(fronts: Sequence[DeviceFront]) -> Table:
-    titles = ("network", "top-1 predicted", "latency predicted, ms", "architecture")
+def _front_table(fronts: Sequence[DeviceFront], index: int) -> Table:
+    """Return every network of fronts that have the same figures, the group of this `index`."""
+    titles = ("network", *(figure.title for figure in fronts[0].figures), "architecture")
     rows = tuple(
         Row(
             cells=_with_device(
@@ -121,26 +166,30 @@ def _front_table(fronts: Sequence[DeviceFront]) -> Table:
                 front,
                 (
                     net["arch_id"],
-                    percent(net["top1"]),
-                    milliseconds(net["latency_ms"]),
+                    *(figure_cell(figure, net[figure.name]) for figure in front.figures),
                     summary_of(ArchConfig.from_json(net["arch"])),
                 ),
             ),
             network=net["network"],
-            latency_ms=net["latency_ms"],
-            top1=100 * net["top1"],
+            place=_place(front, net),
         )
         for front in fronts
         for net in front.front.to_dict("records")
     )
-    what = "front" if len(fronts) == 1 else "fronts"
+    kind = "predicted " if fronts[0].is_predicted else ""
     return Table(
-        name="networks",
-        title=f"All {len(rows)} networks of the predicted {what}",
+        name="networks" if index == 0 else f"networks-{index + 1}",
+        title=f"All {len(rows)} networks of the {kind}{'front' if len(fronts) == 1 else 'fronts'}",
         columns=_columns(fronts, titles),
         rows=rows,
         is_long=True,
     )
+
+
+def _place(front: DeviceFront, net: Mapping[Any, Any]) -> dict[str, float]:
+    """Return where a network stands in the pictures of its front, as far as that is known."""
+    places = {field_of(figure): shown(figure, net[figure.name]) for figure in front.figures}
+    return {field: value for field, value in places.items() if math.isfinite(value)}
 
 
 def _with_device(fronts: Sequence[DeviceFront], front: DeviceFront, cells: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,156 @@
+"""The report of a front of whatever objectives."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ofa_hw.cli.main import main
+from ofa_hw.report.fronts import axes_of, comparable, device_fronts
+from ofa_hw.report.markdown import report_markdown
+from ofa_hw.report.networks import network_cards
+from ofa_hw.report.page import report_html
+from ofa_hw.report.picture import picture_specification
+from ofa_hw.report.results import read_results
+from ofa_hw.report.sections.trade_off import trade_off_section
+from ofa_hw.run import RunFolder
+from tests.report.synthetic_run import _verified_row, _write_csv
+from tests.search import example
+
+TOP1, MACS, PARAMS, MEMORY = (("--objective", name) for name in ("top1", "macs", "params", "peak_memory"))
+LATENCY = ("--objective", "latency", "--lut", "phone.csv")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trade-off")
+    example.run(path / "run")
+    for device, kernels in (("phone", 1.0), ("board", 2.0)):
+        example.table(device, large_kernels=kernels).write(path / f"{device}.csv")
+    return path
+
+
+@pytest.fixture
+def search(folder, monkeypatch):
+    """Search with these words, and return the run."""
+    monkeypatch.chdir(folder)
+
+    def searched(*words):
+        for old in (folder / "run").glob("pareto*.csv"):
+            old.unlink()
+        result = CliRunner().invoke(main, ["search", "--run", "run", "--evaluations", "600", *words])
+        assert result.exit_code == 0, result.output
+        return folder / "run"
+
+    return searched
+
+
+def results_of(path, *, luts=()):
+    return read_results(RunFolder.open(path), lut=luts[0] if luts else None, other_luts=luts[1:])
+
+
+@pytest.mark.parametrize(
+    ("words", "title", "pictures", "columns"),
+    [
+        ((*MACS, *PARAMS), "Parameters against MACs", [""], ["MACs", "parameters"]),
+        ((*TOP1, *MEMORY), "Accuracy against peak memory", [""], ["top-1 predicted", "peak memory, bytes"]),
+        ((*LATENCY, *MACS), "MACs against latency", [""], ["latency predicted, ms", "MACs"]),
+        (
+            (*TOP1, *LATENCY, *MEMORY),
+            "The front",
+            ["Accuracy against latency", "Accuracy against peak memory"],
+            ["top-1 predicted", "latency predicted, ms", "peak memory, bytes"],
+        ),
+        (
+            (*MACS, *PARAMS, *MEMORY),
+            "The front",
+            ["Peak memory against MACs", "Peak memory against parameters"],
+            ["MACs", "parameters", "peak memory, bytes"],
+        ),
+        (PARAMS, "MACs against parameters", [""], ["parameters", "MACs"]),
+    ],
+)
+def test_a_front_is_drawn_by_its_own_objectives(search, words, title, pictures, columns):
+    results = results_of(search(*words))
+    section = trade_off_section([results])
+    assert section.title == title
+    assert [figure.title for figure in section.figures] == pictures
+    assert [column.title for column in section.tables[-1].columns] == ["network", *columns, "architecture"]
+    assert len(section.tables[-1].rows) == len(results.front)
+    page, text = report_html([results]), report_markdown([results])
+    assert title in page
+    assert "nan" not in text.lower()
+    assert json.dumps(picture_specification([results])).count('"mark"') > 2
+
+
+def test_the_command_reports_a_front_without_a_latency(search, folder):
+    search(*MACS, *PARAMS, "--limit", "peak_memory=32KiB", "--limit", "macs=2.5M")
+    result = CliRunner().invoke(main, ["report", "--run", "run", "--figures", "figures"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    page = (folder / "run" / "report.html").read_text()
+    assert "dashed where it is near: MACs at most 2,500,000 and peak memory at most 32,768 bytes." in page
+    assert "parameters" in (folder / "figures" / "front.svg").read_text()
+
+
+def test_samples_are_placed_by_what_is_counted(search):
+    (front,) = device_fronts([results_of(search(*MACS, *PARAMS))])
+    assert front.samples[["macs", "params"]].notna().all(axis=None)
+    assert front.samples["params"].min() >= front.front["params"].min()
+    assert not front.is_predicted
+
+
+def test_limits_of_devices_are_told_for_each(search, folder):
+    luts = [folder / "phone.csv", folder / "board.csv"]
+    words = ("--lut", "phone.csv", "--lut", "board.csv", "--max-latency", "phone=0.5ms", "--max-latency", "board=0.9ms")
+    results = results_of(search(*words), luts=luts)
+    assert [front.limits["latency"] for front in device_fronts([results])] == [0.5, 0.9]
+    # Without fronts of their own the networks of the robust one are priced on each device.
+    (folder / "run" / "pareto-board.csv").unlink()
+    phone, board = device_fronts([results_of(folder / "run", luts=luts)])
+    assert [phone.limits["latency"], board.limits["latency"]] == [0.5, 0.9]
+    assert board.front["latency"].is_monotonic_increasing
+    assert board.front["top1"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("words", [(*MACS, *PARAMS, "--limit", "top1=85%"), (*TOP1, *MEMORY)])
+def test_verified_networks_stand_at_what_was_counted_and_measured(search, words):
+    path = search(*words)
+    rng = np.random.default_rng(0)
+    archs = results_of(path).front.archs[:2]
+    rows = [
+        _verified_row(example.SPACE, arch, rng) | {"exported_format": "tflite-int8", "exported_test_top1": 0.5}
+        for arch in archs
+    ]
+    _write_csv(path / "verified.csv", rows)
+    try:
+        results = results_of(path)
+        (front,) = device_fronts([results])
+        for row, net in zip(rows, front.verified.to_dict("records"), strict=True):
+            exact = {figure.name: net[figure.name] for figure in front.figures if figure.source == "counted"}
+            (place,) = front.front[front.front["arch_id"] == row["arch_id"]].to_dict("records")
+            assert exact == {name: place[name] for name in exact}
+            assert all(net[f"{name}_promised"] == value for name, value in exact.items())
+            assert net.get("top1", row["test_top1"]) == row["test_top1"]
+        (table, _) = trade_off_section([results]).tables
+        assert "50.0 %, tflite-int8" in table.rows[0].cells
+        card = network_cards([results])[archs[0].arch_id]
+        assert card.title == "Network 1, verified"
+        assert card.export_command.endswith("--format tflite-int8")
+        assert "verified networks" in json.dumps(picture_specification([results]))
+        assert "verified networks" in report_html([results])
+    finally:
+        (path / "verified.csv").unlink()
+
+
+def test_fronts_of_different_figures_have_a_picture_each(search, tmp_path):
+    first = results_of(search(*MACS, *PARAMS))
+    second = results_of(search(*TOP1, *MEMORY))
+    groups = comparable(device_fronts([first, second]))
+    assert [[figure.name for figure in axes_of(group[0])[0]] for group in groups] == [
+        ["macs", "params"],
+        ["peak_memory", "top1"],
+    ]
+    section = trade_off_section([first, second])
+    assert [figure.name for figure in section.figures] == ["front", "front-2"]
+    assert [table.name for table in section.tables] == ["networks", "networks-2"]
