@@ -114,7 +114,7 @@ def test_a_run_says_which_of_its_networks_it_takes(run):
 
 
 def test_a_new_export_tells_at_which_size_its_images_are_stored(run, tmp_path):
-    arch = ArchConfig.from_json(next(csv.DictReader(run.verified_path.open()))["arch"])
+    arch = ArchConfig.from_json(next(csv.DictReader(run.verified_path.read_text().splitlines()))["arch"])
     made = export_chosen(run, arch, "tflite", tmp_path / "new.tflite")
     assert open_exported(made.check.path).image_size == 28
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,7 +24,10 @@ from ofa_hw.training.config import AUGMENTATIONS, TrainingConfig
 from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
 from ofa_hw.training.ranks import ALONE, Ranks
 from ofa_hw.training.schedule import Phase
+from ofa_hw.training.suitability import advice_on_images
 from ofa_hw.training.trainer import CHECKPOINT_SECONDS, Trainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,9 @@ def create_run(
     source = data if data == BUILTIN else str(Path(data).resolve())
     settings = {"source": source, "seed": seed, "max_bad_images": max_bad_images}
     dataset = _read_images(settings, space, progress)
+    advice = None if data == BUILTIN else advice_on_images(data, space)
+    if advice:
+        logger.info(advice)
     training = TrainingConfig(
         phases=schedule(len(dataset.train)),
         batch_size=batch_size,
