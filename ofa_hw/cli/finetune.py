@@ -17,6 +17,7 @@ from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_opt
 @click.option("--images", type=click.IntRange(min=1), default=30_000, show_default=True, help="Images of fine-tuning.")
 @click.option(
     "--learning-rate",
+    "--lr",
     type=click.FloatRange(min=0, min_open=True),
     default=0.1,
     show_default=True,
@@ -47,11 +48,12 @@ def command(
     from ofa_hw.deploy import finetune_chosen
     from ofa_hw.run import RunFolder
     from ofa_hw.training import FinetuneConfig, prepare_cpu
+    from ofa_hw.training.runs import training_config
 
     folder = RunFolder.open(run)
     arch = chosen_arch(folder, pick, arch_file)
     prepare_cpu(threads)
-    config = FinetuneConfig(num_images=images, learning_rate=learning_rate)
+    config = FinetuneConfig.like(training_config(folder), num_images=images, learning_rate=learning_rate)
     with show_progress() as progress:
         tuned = finetune_chosen(folder, arch, config, seed=seed, progress=progress)
     if as_json:

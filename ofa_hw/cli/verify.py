@@ -63,6 +63,7 @@ def command(
     from ofa_hw.run import RunFolder
     from ofa_hw.search import ParetoFront
     from ofa_hw.training import FinetuneConfig, prepare_cpu
+    from ofa_hw.training.runs import training_config
 
     folder = RunFolder.open(run)
     table = LatencyTable.read(lut)
@@ -76,7 +77,9 @@ def command(
             table,
             get_profiler(device.runtime, device),
             num_random=num_random,
-            tuning=FinetuneConfig(num_images=finetune_images) if finetune_images else None,
+            tuning=(
+                FinetuneConfig.like(training_config(folder), num_images=finetune_images) if finetune_images else None
+            ),
             plan=plan_for(device, max_seconds=max_seconds),
             num_workers=num_workers,
             seed=seed,

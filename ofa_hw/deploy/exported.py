@@ -130,7 +130,8 @@ def _metadata(trained: TrainedRun, *, is_finetuned: bool) -> Mapping[str, str]:
         "supernet_sha256": trained.checkpoint,
         "weights": "fine-tuned for this network" if is_finetuned else "as in the supernet",
     }
-    return {**describe(data["classes"], data["mean"], data["std"]), "provenance": json.dumps(provenance)}
+    size = {"image_size": str(data.get("image_size", trained.space.resolutions[-1]))}
+    return {**describe(data["classes"], data["mean"], data["std"]), **size, "provenance": json.dumps(provenance)}
 
 
 def _all(images: ImageBatches, arch: ArchConfig) -> Tensor:

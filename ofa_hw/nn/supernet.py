@@ -46,11 +46,16 @@ class Supernet(nn.Module):
         init_weights(self, generator=generator)
 
     def chain(self, arch: ArchConfig) -> Iterator[tuple[ElasticBlock, BlockSpec]]:
-        """Yield the modules that `arch` passes through, each with the block that it acts as."""
+        """Yield the modules that `arch` passes through, each with the block that it acts as.
+
+        Raises:
+            InvalidInputError: `arch` is not of this space.
+        """
+        specs = block_specs(self.space, arch)
         active = [
             block for blocks, choices in zip(self.stages, arch.stages, strict=True) for block in blocks[: len(choices)]
         ]
-        yield from zip((*self.before, *active, *self.after), block_specs(self.space, arch), strict=True)
+        yield from zip((*self.before, *active, *self.after), specs, strict=True)
 
     def forward(self, x_BCHW: Tensor, arch: ArchConfig | None = None) -> Tensor:
         """Return the logits (n, num_classes) of `arch` (None: the largest) for images (n, in_channels, h, w).

@@ -20,11 +20,12 @@ from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
 from ofa_hw.training.batches import CPU, ImageBatches
 from ofa_hw.training.checkpoint import read_weights
-from ofa_hw.training.config import TrainingConfig
+from ofa_hw.training.config import AUGMENTATIONS, TrainingConfig
 from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
 from ofa_hw.training.estimate import estimate_seconds, in_words
 from ofa_hw.training.ranks import ALONE, Ranks
 from ofa_hw.training.schedule import Phase
+from ofa_hw.training.suitability import advice_on_images
 from ofa_hw.training.trainer import CHECKPOINT_SECONDS, Trainer
 
 logger = logging.getLogger(__name__)
@@ -48,13 +49,16 @@ def create_run(
     batch_size: int = 64,
     precision: str = "fp32",
     average_decay: float = 0.0,
+    weight_decay: float = TrainingConfig.weight_decay,
+    label_smoothing: float = TrainingConfig.label_smoothing,
+    augmentation: str = "shift-flip",
     seed: int = 0,
     max_bad_images: int = 0,
     progress: ProgressCallback = no_progress,
 ) -> RunFolder:
     """Make the run folder of a training that is about to start; the space takes the number of classes of the images.
 
-    `schedule` is told the number of training images and returns the phases.
+    `schedule` is told the number of training images and returns the phases; `augmentation` is one of `AUGMENTATIONS`.
 
     Raises:
         DataError: the images cannot be used.
@@ -63,16 +67,23 @@ def create_run(
     source = data if data == BUILTIN else str(Path(data).resolve())
     settings = {"source": source, "seed": seed, "max_bad_images": max_bad_images}
     dataset = _read_images(settings, space, progress)
+    advice = None if data == BUILTIN else advice_on_images(data, space)
+    if advice:
+        logger.info(advice)
     training = TrainingConfig(
         phases=schedule(len(dataset.train)),
         batch_size=batch_size,
         precision=precision,
         average_decay=average_decay,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        **AUGMENTATIONS[augmentation],
         seed=seed,
     )
     space = dataclasses.replace(space, num_classes=len(dataset.train.classes))
     mean, std = dataset.channel_statistics
-    described = settings | {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
+    size = {"image_size": dataset.train.pixels.shape[-1]}
+    described = settings | size | {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
     return RunFolder.create(path, {"space": space.to_dict(), "data": described, "training": training.to_dict()})
 
 

@@ -16,7 +16,7 @@ from tests.test_docs import check
 
 SLOW = {
     "demo", "train", "import-checkpoint", "sample", "profile", "calibrate", "verify", "finetune", "export", "bench",
-    "devices", "doctor", "lut import",
+    "devices", "doctor", "lut import", "predict",
 }  # fmt: skip
 LESS = {"ofa-hw search": "ofa-hw search --evaluations 500", "--model mlp": "--model ridge"}
 
