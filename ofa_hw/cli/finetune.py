@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
-from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_option, seed_option, threads_option
+from ofa_hw.cli.options import (
+    chosen_arch,
+    chosen_options,
+    json_option,
+    run_option,
+    seed_option,
+    threads_option,
+    told_command,
+)
 
 
 @click.command()
@@ -28,8 +36,8 @@ from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_opt
 @json_option
 def command(
     run: Path | None,
-    pick: int | None,
-    arch_file: Path | None,
+    pick: str | None,
+    arch: str | None,
     images: int,
     learning_rate: float,
     threads: int | None,
@@ -43,7 +51,7 @@ def command(
 
     \b
     Example:
-      ofa-hw finetune --pick 3 --images 60000
+      ofa-hw finetune --pick 98a78f --images 60000
     """
     from ofa_hw.deploy import finetune_chosen
     from ofa_hw.run import RunFolder
@@ -51,11 +59,11 @@ def command(
     from ofa_hw.training.runs import training_config
 
     folder = RunFolder.open(run)
-    arch = chosen_arch(folder, pick, arch_file)
+    network = chosen_arch(folder, pick, arch)
     prepare_cpu(threads)
     config = FinetuneConfig.like(training_config(folder), num_images=images, learning_rate=learning_rate)
     with show_progress() as progress:
-        tuned = finetune_chosen(folder, arch, config, seed=seed, progress=progress)
+        tuned = finetune_chosen(folder, network, config, seed=seed, progress=progress)
     if as_json:
         print_json(dataclasses.asdict(tuned))
         return
@@ -66,4 +74,5 @@ def command(
             (tuned.arch_id, "test", f"{tuned.test_top1_before:.3f}", f"{tuned.test_top1:.3f}"),
         ],
     )
-    remark(f"the weights are in {tuned.weights}; next: ofa-hw export --run {folder.path} --arch FILE")
+    exporting = told_command("export", "--run", folder.path, "--pick", tuned.arch_id)
+    remark(f"the weights are in {tuned.weights}; next: {exporting}")

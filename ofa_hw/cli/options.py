@@ -53,6 +53,11 @@ def command_line() -> str:
     return shlex.join(["ofa-hw", *words])
 
 
+def told_command(*words: object) -> str:
+    """Return the `ofa-hw` command of `words` as it can be pasted into a shell."""
+    return shlex.join(["ofa-hw", *map(str, words)])
+
+
 def json_option(function: F) -> F:
     """Add `--json`, handed over as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
@@ -65,32 +70,27 @@ def seed_option(function: F) -> F:
     )(function)
 
 
+PICK_HELP = "The network by its id, any unique start of it, or the number of its row in pareto.csv."
+
+
 def chosen_options(function: F) -> F:
-    """Add `--pick` and `--arch`, handed over as `pick` and `arch_file`; `chosen_arch` reads them."""
-    function = click.option(
-        "--arch",
-        "arch_file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="A file with the JSON of an architecture.",
-    )(function)
-    return click.option(
-        "--pick", type=click.IntRange(min=1), help="The network of this place in pareto.csv, the first is 1."
-    )(function)
+    """Add `--pick` and `--arch`, handed over as `pick` and `arch`; `chosen_arch` reads them."""
+    function = click.option("--arch", metavar="FILE|ID", help="A file with the JSON of an architecture, or an id.")(
+        function
+    )
+    return click.option("--pick", metavar="ID|NUMBER", help=PICK_HELP)(function)
 
 
-def chosen_arch(run: RunFolder, pick: int | None, arch_file: Path | None) -> ArchConfig:
+def chosen_arch(run: RunFolder, pick: str | None, arch: str | None) -> ArchConfig:
     """Return the architecture that `--pick` or `--arch` names; a usage error where it is neither or both."""
-    from ofa_hw.search import ParetoFront
+    from ofa_hw.search.chosen import find_network
     from ofa_hw.space import ArchConfig
 
-    if (pick is None) == (arch_file is None):
+    if (pick is None) == (arch is None):
         raise click.UsageError("give either --pick or --arch")
-    if arch_file is not None:
-        return ArchConfig.from_json(arch_file.read_text())
-    archs = ParetoFront.read(run.require(run.front_path, "ofa-hw search"), run.space).archs
-    if pick is None or pick > len(archs):
-        raise click.BadParameter(f"the front has {len(archs)} networks; came {pick}", param_hint="--pick")
-    return archs[pick - 1]
+    if arch is not None and Path(arch).is_file():
+        return ArchConfig.from_json(Path(arch).read_text())
+    return find_network(run, pick or arch or "")
 
 
 def threads_option(function: F) -> F:
