@@ -8,7 +8,7 @@ import datetime as dt
 import fcntl
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,10 @@ class RunFolder:
             return tomllib.loads(self.config_path.read_text())
         except (OSError, ValueError) as error:
             raise RunError(f"{self.config_path}: {error}") from error
+
+    def add_to_config(self, name: str, table: Mapping[str, Any]) -> None:
+        """Write the table `name` into config.toml, beside what is there."""
+        write_text(self.config_path, tomli_w.dumps(self.config | {name: dict(table)}))
 
     @property
     def space(self) -> SearchSpace:

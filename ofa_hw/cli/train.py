@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
-from ofa_hw.cli.options import json_option, note_command, seed_option, threads_option
+from ofa_hw.cli.options import json_option, max_bad_images_option, note_command, seed_option, threads_option
 
 if TYPE_CHECKING:
     from ofa_hw.training import Phase
@@ -53,9 +53,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="A moving average of the weights ends each phase; 0: none.",
 )
-@click.option(
-    "--max-bad-images", type=click.IntRange(min=0), default=0, show_default=True, help="Damaged images to leave out."
-)
+@max_bad_images_option
 @click.option(
     "--checkpoint-seconds",
     type=click.FloatRange(min=0),

@@ -13,7 +13,7 @@ from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig
 from ofa_hw.training.checkpoint import read_weights, save_weights
 from ofa_hw.training.evaluate import SubnetJudge, corner_archs, predict_logits, score_logits
-from ofa_hw.training.runs import Images, load_supernet, open_images, training_config
+from ofa_hw.training.runs import Images, load_supernet, num_calibration_images, open_images
 
 
 class TrainedRun:
@@ -43,7 +43,7 @@ class TrainedRun:
             load_supernet(self.folder),
             self.images.train,
             self.images.val,
-            num_calibration_images=training_config(self.folder).num_calibration_images,
+            num_calibration_images=num_calibration_images(self.folder),
             checkpoint=self.checkpoint,
         )
 

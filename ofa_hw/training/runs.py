@@ -12,6 +12,7 @@ import torch
 
 from ofa_hw.errors import RunError
 from ofa_hw.files import read_jsonl
+from ofa_hw.formats.graph import Normalisation
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.progress import ProgressCallback, no_progress
@@ -24,6 +25,9 @@ from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
 from ofa_hw.training.ranks import ALONE, Ranks
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import CHECKPOINT_SECONDS, Trainer
+
+IMPORTED_CALIBRATION = 2000
+"""Images that re-estimate batch norm where others have trained, as once-for-all does."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,20 +60,42 @@ def create_run(
         DataError: the images cannot be used.
         RunError: the folder holds a run already.
     """
-    source = data if data == BUILTIN else str(Path(data).resolve())
-    settings = {"source": source, "seed": seed, "max_bad_images": max_bad_images}
-    dataset = _read_images(settings, space, progress)
+    described, num_train_images = describe_images(
+        space, data, seed=seed, max_bad_images=max_bad_images, progress=progress
+    )
     training = TrainingConfig(
-        phases=schedule(len(dataset.train)),
+        phases=schedule(num_train_images),
         batch_size=batch_size,
         precision=precision,
         average_decay=average_decay,
         seed=seed,
     )
-    space = dataclasses.replace(space, num_classes=len(dataset.train.classes))
-    mean, std = dataset.channel_statistics
-    described = settings | {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
+    space = dataclasses.replace(space, num_classes=len(described["classes"]))
     return RunFolder.create(path, {"space": space.to_dict(), "data": described, "training": training.to_dict()})
+
+
+def describe_images(
+    space: SearchSpace,
+    data: str,
+    *,
+    normalisation: Normalisation | None = None,
+    seed: int = 0,
+    max_bad_images: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> tuple[dict[str, Any], int]:
+    """Return the table [data] of a run of `space` on the images `data`, and the number of training images.
+
+    They are normalised as the weights want it, by `normalisation`, or where that is None by their own statistics.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    source = data if data == BUILTIN else str(Path(data).resolve())
+    settings = {"source": source, "seed": seed, "max_bad_images": max_bad_images}
+    dataset = _read_images(settings, space, progress)
+    mean, std = (normalisation.mean, normalisation.std) if normalisation else dataset.channel_statistics
+    described = {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
+    return settings | described, len(dataset.train)
 
 
 def read_metrics(run: RunFolder) -> list[dict[str, Any]]:
@@ -141,6 +167,11 @@ def training_config(run: RunFolder) -> TrainingConfig:
     return TrainingConfig.from_dict(dict(_table(run, "training")))
 
 
+def num_calibration_images(run: RunFolder) -> int:
+    """Return how many training images re-estimate batch norm before a subnet of `run` is judged."""
+    return training_config(run).num_calibration_images if "training" in run.config else IMPORTED_CALIBRATION
+
+
 def load_supernet(run: RunFolder, *, device: torch.device = CPU) -> Supernet:
     """Return the trained supernet of `run`, in eval mode, on `device`.
 
@@ -168,4 +199,7 @@ def _table(run: RunFolder, name: str) -> Mapping[str, Any]:
     try:
         return run.config[name]
     except KeyError as error:
-        raise RunError(f"{run.config_path} must have a table [{name}]; make the run with `ofa-hw train`") from error
+        remedy = "make the run with `ofa-hw train`"
+        if name == "data" and "imported" in run.config:
+            remedy = f"give the imported weights their images: `ofa-hw data FOLDER --run {run.path}`"
+        raise RunError(f"{run.config_path} must have a table [{name}]; {remedy}") from error

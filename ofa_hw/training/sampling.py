@@ -15,7 +15,7 @@ from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig, SearchSpace
 from ofa_hw.training.evaluate import SubnetJudge, evaluate_all, sorted_by_prefix
 from ofa_hw.training.ranks import ALONE, Ranks
-from ofa_hw.training.runs import load_supernet, open_images, training_config
+from ofa_hw.training.runs import load_supernet, num_calibration_images, open_images
 
 SORTED_TOGETHER = 1000
 """Subnets in a round: the more of them are sorted, the more they share; a broken call leaves whole rounds uniform."""
@@ -67,7 +67,7 @@ def sample_run(
             net,
             images.train,
             images.val,
-            num_calibration_images=training_config(run).num_calibration_images,
+            num_calibration_images=num_calibration_images(run),
             checkpoint=checkpoint,
         )
         known = {sample.arch for sample in done}
