@@ -18,9 +18,7 @@ from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
 from ofa_hw.training.checkpoint import save_weights
 from ofa_hw.training.runs import describe_images
-
-IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-"""By which once-for-all, and nearly all who train on ImageNet, normalise images."""
+from ofa_hw.training.start import IMAGENET, normalisation_of
 
 
 def import_checkpoint(
@@ -94,9 +92,7 @@ def give_images(
                 f"images can be given to a run of imported weights that has none; {run.path} has its own: make another "
                 "run, by `ofa-hw import-checkpoint` or `ofa-hw train --from`"
             )
-        told = config["imported"]
-        if normalisation is None and "mean" in told:
-            normalisation = Normalisation(mean=tuple(told["mean"]), std=tuple(told["std"]))
+        normalisation = normalisation or normalisation_of(run)
         run.add_to_config("data", _describe(run.space, data, normalisation, seed, max_bad_images, progress))
 
 

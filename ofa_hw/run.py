@@ -151,6 +151,11 @@ class RunFolder:
         return self.path / "supernet.safetensors"
 
     @property
+    def start_path(self) -> Path:
+        """The weights that training began from, where they are another run's."""
+        return self.path / "start.safetensors"
+
+    @property
     def metrics_path(self) -> Path:
         """The journal of training."""
         return self.path / "metrics.jsonl"

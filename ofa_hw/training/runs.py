@@ -19,11 +19,12 @@ from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
 from ofa_hw.training.batches import CPU, ImageBatches
-from ofa_hw.training.checkpoint import read_weights
+from ofa_hw.training.checkpoint import read_weights, save_weights
 from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
 from ofa_hw.training.ranks import ALONE, Ranks
-from ofa_hw.training.schedule import Phase
+from ofa_hw.training.schedule import Phase, behind_largest
+from ofa_hw.training.start import Start, normalisation_of, start_from
 from ofa_hw.training.trainer import CHECKPOINT_SECONDS, Trainer
 
 IMPORTED_CALIBRATION = 2000
@@ -50,28 +51,76 @@ def create_run(
     average_decay: float = 0.0,
     seed: int = 0,
     max_bad_images: int = 0,
+    source: RunFolder | None = None,
     progress: ProgressCallback = no_progress,
 ) -> RunFolder:
     """Make the run folder of a training that is about to start; the space takes the number of classes of the images.
 
-    `schedule` is told the number of training images and returns the phases.
+    `schedule` is told the number of training images and returns the phases. Training begins from the weights of
+    `source` where one is given, and behind the phase of the largest network where its classes are those of `source`.
 
     Raises:
         DataError: the images cannot be used.
-        RunError: the folder holds a run already.
+        RunError: the folder holds a run already, or the weights of `source` are not of `space`.
     """
+    normalisation = normalisation_of(source) if source else None
     described, num_train_images = describe_images(
-        space, data, seed=seed, max_bad_images=max_bad_images, progress=progress
+        space, data, normalisation=normalisation, seed=seed, max_bad_images=max_bad_images, progress=progress
     )
+    start = start_from(source, space, described["classes"], seed=seed) if source else None
+    phases = schedule(num_train_images)
     training = TrainingConfig(
-        phases=schedule(num_train_images),
+        phases=phases if start is None or start.has_new_classifier else behind_largest(phases),
         batch_size=batch_size,
         precision=precision,
         average_decay=average_decay,
         seed=seed,
     )
     space = dataclasses.replace(space, num_classes=len(described["classes"]))
-    return RunFolder.create(path, {"space": space.to_dict(), "data": described, "training": training.to_dict()})
+    config = {"space": space.to_dict(), "data": described, "training": training.to_dict()}
+    return _create_from(start, RunFolder(Path(path)), RunFolder(Path(path)).start_path, config)
+
+
+def move_run(
+    source: RunFolder,
+    path: str | Path,
+    data: str,
+    *,
+    seed: int = 0,
+    max_bad_images: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> RunFolder:
+    """Make the run folder `path` of the weights of `source` and the images `data`, on which nothing is trained yet.
+
+    Where the classes are others the classifier is new: a network of it wants fine-tuning before it is of use.
+
+    Raises:
+        DataError: the images cannot be used.
+        RunError: the folder holds a run already, or `source` is not trained.
+    """
+    run, space = RunFolder(Path(path)), source.space
+    described, _ = describe_images(
+        space,
+        data,
+        normalisation=normalisation_of(source),
+        seed=seed,
+        max_bad_images=max_bad_images,
+        progress=progress,
+    )
+    start = start_from(source, space, described["classes"], seed=seed)
+    space = dataclasses.replace(space, num_classes=len(described["classes"]))
+    return _create_from(start, run, run.supernet_path, {"space": space.to_dict(), "data": described})
+
+
+def _create_from(start: Start | None, run: RunFolder, weights_path: Path, config: dict[str, Any]) -> RunFolder:
+    """Make the folder of `run`, the weights of `start` at `weights_path`."""
+    if start is not None:
+        if run.config_path.exists():
+            raise RunError(f"{run.path} already holds a run; choose another --run")
+        # The folder is a run once it has its config.toml, so the weights come first.
+        save_weights(weights_path, start.weights, {"start": start.sha256})
+        config = config | {"start": start.to_dict()}
+    return RunFolder.create(run.path, config)
 
 
 def describe_images(
@@ -148,7 +197,10 @@ def train_run(
         training = training_config(run)
         images = open_images(run, device=ranks.device, progress=progress)
         net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
-        net.start_alike()
+        if "start" in run.config:
+            net.load_state_dict(read_weights(run.start_path, net.state_dict()))
+        else:
+            net.start_alike()
         trainer = Trainer(
             net,
             training,
