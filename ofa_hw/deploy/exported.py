@@ -130,6 +130,7 @@ def _metadata(trained: TrainedRun, *, is_finetuned: bool) -> Mapping[str, str]:
         "run": trained.folder.path.resolve().name,
         "images": Path(data.get("source", "unknown")).name,
         "training_seed": training.get("seed"),
+        **({"imported_sha256": config["imported"]["sha256"]} if "imported" in config else {}),
         "supernet_sha256": trained.checkpoint,
         "weights": "fine-tuned for this network" if is_finetuned else "as in the supernet",
     }
