@@ -4,6 +4,10 @@ Every message is one line that says what must hold, what came instead and what t
 prints it and exits with 1; a script catches `OfaHwError` or one of its kinds.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class OfaHwError(Exception):
     """Any failure that ofa-hw expects and explains."""
@@ -31,3 +35,12 @@ class MissingDependencyError(OfaHwError, ImportError):
 
 class RunError(OfaHwError):
     """A run folder lacks what a command needs, is of another space, or holds a damaged file."""
+
+
+def or_nearest(word: str, known: Iterable[str]) -> str:
+    """Return the end of an error about `word`: which of `known` was probably meant; "" where none is near."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = get_close_matches(word.lower(), names, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -6,7 +6,7 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from ofa_hw.errors import InvalidInputError
+from ofa_hw.errors import InvalidInputError, or_nearest
 from ofa_hw.profiling.device import Device, read_devices
 from ofa_hw.profiling.protocol import Profiler
 
@@ -65,7 +65,9 @@ def find_device(name: str, own: Path = OWN_DEVICES) -> Device:
     """Return the device `name`; InvalidInputError lists the names where there is none."""
     devices = list_devices(own)
     if name not in devices:
-        raise InvalidInputError(f"no device {name!r}; there are {', '.join(devices)}, or describe it in {own}")
+        raise InvalidInputError(
+            f"no device {name!r}; there are {', '.join(devices)}, or describe it in {own}{or_nearest(name, devices)}"
+        )
     return devices[name]
 
 

@@ -3,6 +3,7 @@
 from ofa_hw.bench.benchmark import Benchmark, read_benchmark, this_machine
 from ofa_hw.bench.comparison import Change, Comparison, Verdict, compare
 from ofa_hw.bench.figure import Figure, ProcessTimes
+from ofa_hw.bench.model_file import TimedFile, time_file
 from ofa_hw.bench.suite import Suite, read_suite
 from ofa_hw.bench.suite_run import gate_plan, run_suite
 
@@ -13,6 +14,7 @@ __all__ = [
     "Figure",
     "ProcessTimes",
     "Suite",
+    "TimedFile",
     "Verdict",
     "compare",
     "gate_plan",
@@ -20,4 +22,5 @@ __all__ = [
     "read_suite",
     "run_suite",
     "this_machine",
+    "time_file",
 ]

@@ -115,6 +115,13 @@ def _parts(suite: Suite, device: Device) -> list[_Part]:
     ]
 
 
+def profiler_for(workload: Workload, device: Device) -> Profiler:
+    """Return what times `workload` on `device`: the device's own runtime where that opens it, else the file's."""
+    own = get_profiler(device.runtime, device)
+    runtime = _runtime_of(workload, own)
+    return own if runtime == device.runtime else get_profiler(runtime, dataclasses.replace(device, runtime=runtime))
+
+
 def _runtime_of(workload: Workload, own: Profiler) -> str:
     """Return the runtime that times a workload: the device's own where that can."""
     if workload.file is None or workload.file.path.suffix in own.model_suffixes:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from ofa_hw.cli.console import print_json, print_table, remark, show_progress
+from ofa_hw.cli.console import print_facts, print_json, print_table, remark, show_progress, told_ms
 from ofa_hw.cli.device_options import changed, reach_options
 from ofa_hw.cli.options import json_option, seed_option
+from ofa_hw.cli.words import Commands
 
 if TYPE_CHECKING:
     from ofa_hw.bench import Benchmark, Comparison
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_SLOWER = 3
+MODEL_SUFFIXES = (".tflite", ".onnx")
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -61,7 +66,103 @@ def gate_options(function: F) -> F:
     return function
 
 
-@click.group(invoke_without_command=True)
+class Shape(click.ParamType[tuple[str, tuple[int, ...]]]):
+    """The shape of an input, such as image=1x3x48x192, handed over as its name and sizes."""
+
+    name = "shape"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name and the sizes."""
+        name, _, sizes = str(value).rpartition("=")
+        if not name or not all(size.isdecimal() and int(size) for size in sizes.split("x")):
+            self.fail(f"must be an input's name and sizes such as image=1x3x48x192; came {value!r}", param, ctx)
+        return name, tuple(map(int, sizes.split("x")))
+
+
+@click.command()
+@click.option("--device", "device_name", default="host", show_default=True, help="A device of `ofa-hw devices`.")
+@click.option(
+    "--shape",
+    "shapes",
+    type=Shape(),
+    multiple=True,
+    metavar="NAME=SIZES",
+    help="Of an open input: x=1x3x48x192.",
+)
+@click.option("--processes", type=click.IntRange(min=1), default=3, show_default=True, help="Fresh processes.")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20,
+    show_default=True,
+    help="Time for all timing together.",
+)
+@reach_options
+@json_option
+@seed_option
+def _time_one(
+    path: Path,
+    *,
+    device_name: str,
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    processes: int,
+    max_seconds: float,
+    serial: str | None,
+    benchmark_model: str | None,
+    tune: bool | None,
+    as_json: bool,
+    seed: int,
+) -> None:
+    """Time one model file: the median of its latency, its 95 % interval, and how quiet the device was.
+
+    \b
+    Example:
+      ofa-hw bench model.tflite --device host
+    """
+    from ofa_hw.bench import time_file
+    from ofa_hw.plugins import find_device
+    from ofa_hw.profiling import plan_for
+
+    device = changed(find_device(device_name), serial=serial, benchmark_model=benchmark_model, tune=tune)
+    plan = plan_for(device, max_seconds=max_seconds, num_processes=processes)
+    with show_progress() as progress:
+        timed = time_file(path, device, plan, shapes=dict(shapes), progress=progress, seed=seed)
+    timing, conditions = timed.timing, timed.timing.conditions
+    if as_json:
+        figures = dataclasses.asdict(timing)
+        figures.pop("specs")
+        print_json({"file": str(path), **figures, "notes": dict(timed.notes)})
+    else:
+        threads = f"{conditions.num_threads} thread{'s' * (conditions.num_threads > 1)}, cores {conditions.cpu_mask}"
+        facts = [
+            ("median", told_ms(timing.median_ms)),
+            ("95 % interval", f"{told_ms(timing.ci_low_ms)} to {told_ms(timing.ci_high_ms)}"),
+            ("runs", f"{timing.num_runs:,} in {processes} fresh processes"),
+            ("device", f"{conditions.device}: {conditions.runtime} {conditions.runtime_version}, {threads}"),
+            ("load of others", timed.notes["others_load"]),
+            ("marks", timing.marks or "none"),
+        ]
+        print_facts(facts, title=str(path))
+    for sentence in timed.warnings:
+        remark(sentence)
+
+
+class BenchCommands(Commands):
+    """A group in which a model file stands where a command may: it is then timed alone."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name, or the one that times the file of this name."""
+        if not cmd_name.endswith(MODEL_SUFFIXES):
+            return super().get_command(ctx, cmd_name)
+        return click.Command(
+            cmd_name,
+            params=_time_one.params,
+            callback=functools.partial(_time_one.callback, Path(cmd_name)),  # type: ignore[misc, arg-type]
+            help=_time_one.help,
+        )
+
+
+@click.group(cls=BenchCommands, invoke_without_command=True)
 @click.option("--suite", "suite_file", type=_FILE, help="The TOML file that names models and blocks.")
 @click.option("--device", "device_name", default="host", show_default=True, help="A device of `ofa-hw devices`.")
 @click.option("--baseline", type=_FILE, help="An earlier benchmark.json to compare with.  [default: none]")
@@ -108,7 +209,9 @@ def command(
     as_json: bool,
     seed: int,
 ) -> None:
-    """Measure the models of a suite, and tell what became slower than in a baseline.
+    """Measure the models of a suite, and tell what became slower than in a baseline; or time one file.
+
+    `ofa-hw bench FILE`, with a .tflite or .onnx file, times that alone: its --help tells the options.
 
     Each model is timed in the same interleaved rounds as a reference model, so that a slower machine does not look
     like a slower model. With --fail-above the exit code is 3 where the whole 95 % interval of a change lies above the
@@ -118,11 +221,15 @@ def command(
     Example:
       ofa-hw bench --suite suite.toml --device host --out base.json
       ofa-hw bench --suite suite.toml --device host --baseline base.json --fail-above 5%
+      ofa-hw bench model.tflite --device host
     """
     if ctx.invoked_subcommand is not None:
+        given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise click.UsageError(f"options stand behind the word {ctx.invoked_subcommand}, which has its own")
         return
     if suite_file is None:
-        raise click.UsageError("give --suite, or the command compare")
+        raise click.UsageError("give --suite, a .tflite or .onnx file, or the command compare")
     if fail_above and not baseline:
         raise click.UsageError("--fail-above needs a --baseline to compare with")
 

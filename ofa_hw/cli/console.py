@@ -53,6 +53,12 @@ def print_facts(facts: Iterable[tuple[str, object]], *, title: str | None = None
         click.echo(f"  {name:<{width}}  {value}")
 
 
+def told_ms(ms: float) -> str:
+    """Return a latency in the unit that fits it: 41.2 µs, 3.04 ms, 1.2 s."""
+    factor, unit = (1e3, "µs") if ms < 1 else (1.0, "ms") if ms < 1000 else (1e-3, "s")
+    return f"{ms * factor:.3g} {unit}"
+
+
 def remark(text: str) -> None:
     """Print a line to stderr: what a person should know, and a script need not read."""
     click.echo(text, err=True)

@@ -14,7 +14,7 @@ from ofa_hw.cli.options import json_option
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    r"""List the devices that can be measured: which answer now, and why the others do not.
+    """List the devices that can be measured: which answer now, and why the others do not.
 
     Devices of your own stand in ofa-hw.toml in the working folder, in tables [devices.NAME].
 

@@ -9,6 +9,7 @@ import click
 
 from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
 from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_option
+from ofa_hw.cli.words import OneOf
 
 
 @click.command()
@@ -17,7 +18,7 @@ from ofa_hw.cli.options import chosen_arch, chosen_options, json_option, run_opt
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(("tflite", "tflite-int8", "onnx", "pt2")),
+    type=OneOf(("tflite", "tflite-int8", "onnx", "pt2")),
     help="The form of the file.  [default: by the suffix of --out, else tflite]",
 )
 @click.option("--pixels", is_flag=True, help="The file takes uint8 pixels and normalises them itself.")

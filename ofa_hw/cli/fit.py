@@ -11,6 +11,7 @@ import click
 
 from ofa_hw.cli.console import print_facts, print_json, print_table, remark, show_progress
 from ofa_hw.cli.options import json_option, run_option, seed_option
+from ofa_hw.cli.words import OneOf
 
 if TYPE_CHECKING:
     from ofa_hw.predictor import LearningCurve
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 @run_option
 @click.option(
     "--model",
-    type=click.Choice(["mlp", "gbdt", "ridge", "auto"]),
+    type=OneOf(["mlp", "gbdt", "ridge", "auto"]),
     default="mlp",
     show_default=True,
     help="What to fit; auto takes the one that ranks held-out subnets best.",
 )
 @click.option(
     "--score",
-    type=click.Choice(["auto", "top1", "mean_true_prob", "mean_log_likelihood"]),
+    type=OneOf(["auto", "top1", "mean_true_prob", "mean_log_likelihood"]),
     default="auto",
     show_default=True,
     help="The score to learn; soft ones rank better and are mapped to top-1.",

@@ -10,11 +10,12 @@ import click
 
 from ofa_hw.cli.console import print_facts, print_json, print_table, remark
 from ofa_hw.cli.options import json_option
+from ofa_hw.cli.words import Commands
 
 TABLE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Commands)
 def command() -> None:
     """Show, validate, compare and import latency tables.
 

@@ -12,12 +12,14 @@ from typing import Any, NoReturn
 import click
 
 from ofa_hw import __version__
+from ofa_hw.cli.words import Commands
 from ofa_hw.errors import OfaHwError
 
 COMMANDS = {
     "demo": "Run the whole pipeline on built-in images, in minutes.",
     "train": "Train a supernet: every network of a space in one.",
     "import-checkpoint": "Make a run of a once-for-all checkpoint.",
+    "data": "Give imported weights their images.",
     "sample": "Evaluate random subnets of the trained supernet.",
     "fit": "Fit the accuracy predictor to the evaluated subnets.",
     "profile": "Measure every block of a space on a device.",
@@ -26,17 +28,19 @@ COMMANDS = {
     "verify": "Evaluate and time the front's networks for real.",
     "finetune": "Fine-tune a network of the supernet.",
     "export": "Write a network for its runtime, checked against torch.",
+    "predict": "Classify images by an exported network.",
+    "runs": "List the runs: how far each is, and its best networks.",
     "report": "Make the report of a run.",
     "bench": "Time a suite of models; fail where one is slower.",
     "lut": "Show, validate and compare latency tables.",
     "devices": "List the devices that can be measured.",
-    "space": "Show the spaces of architectures.",
+    "space": "Show the spaces of architectures, and begin one.",
     "doctor": "Tell what is installed here and how quiet the machine is.",
 }
 """Each command with its summary, in the order of the work; the rest is in the module of its name."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Commands):
     """The group of `COMMANDS`, none of which is imported before it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -121,6 +125,10 @@ def main(verbose: bool) -> None:
 
     A supernet is trained once; every device gets its own network from it, chosen by latency that was measured on
     that device.
+
+    \b
+    Completion of commands and options in your shell (zsh: zsh_source, fish: fish_source):
+      eval "$(_OFA_HW_COMPLETE=bash_source ofa-hw)"
 
     \b
     Example:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
+    from ofa_hw.formats.graph import Normalisation
     from ofa_hw.run import RunFolder
     from ofa_hw.space import ArchConfig
 
@@ -91,6 +92,53 @@ def chosen_arch(run: RunFolder, pick: str | None, arch: str | None) -> ArchConfi
     if arch is not None and Path(arch).is_file():
         return ArchConfig.from_json(Path(arch).read_text())
     return find_network(run, pick or arch or "")
+
+
+def max_bad_images_option(function: F) -> F:
+    """Add `--max-bad-images`, handed over as `max_bad_images`."""
+    return click.option(
+        "--max-bad-images",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Damaged images to leave out.",
+    )(function)
+
+
+class Channels(click.ParamType[Any]):
+    """A number for each channel, separated by commas."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the numbers as a tuple."""
+        try:
+            return value if isinstance(value, tuple) else tuple(float(number) for number in value.split(","))
+        except ValueError:
+            self.fail(f"must be a number for each channel, such as 0.485,0.456,0.406; came {value!r}", param, ctx)
+
+
+def normalisation_options(function: F) -> F:
+    """Add `--mean` and `--std`, handed over as `mean` and `std`; `told_normalisation` reads them."""
+    for name, what in (("--std", "Standard deviation"), ("--mean", "Mean")):
+        function = click.option(
+            name,
+            type=Channels(),
+            metavar="R,G,B",
+            help=f"{what} of the channels, from 0 to 1, that the weights expect.  [default: ImageNet's]",
+        )(function)
+    return function
+
+
+def told_normalisation(mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> Normalisation | None:
+    """Return what `--mean` and `--std` tell together; None where neither was given."""
+    from ofa_hw.formats.graph import Normalisation
+
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        raise click.UsageError("give both --mean and --std, or neither")
+    return Normalisation(mean=mean, std=std)
 
 
 def threads_option(function: F) -> F:

@@ -135,7 +135,7 @@ def command(
 
     \b
     Examples:
-      ofa-hw search --lut lut/host.csv --max-latency 2ms
+      ofa-hw search --lut lut/host.csv --max-latency 100us
       ofa-hw search --lut lut/pixel.csv --lut lut/note10.csv --max-latency pixel=30ms --max-params 5M
       ofa-hw search --objective macs --objective params --limit peak_memory=256KiB
     """
@@ -310,4 +310,6 @@ def _rounded(column: FrontColumn, row: int) -> str:
     value = column.values[row]
     if column.name == "top1":
         return f"{100 * value:.2f} %"
+    if column.unit == "ms" and abs(value) < 1:
+        return f"{value:.4g}"  # 9 µs are 0.009357 ms
     return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.3f}"

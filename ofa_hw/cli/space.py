@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json, print_table
+from ofa_hw.cli.console import print_facts, print_json, print_table, remark
 from ofa_hw.cli.options import json_option
+from ofa_hw.cli.words import Commands
 
 if TYPE_CHECKING:
     from ofa_hw.space import ArchConfig, SearchSpace
 
 
-@click.group()
+@click.group(cls=Commands)
 def command() -> None:
-    """Show the spaces of architectures.
+    """Show the spaces of architectures, and begin one of your own.
 
     \b
     Examples:
@@ -99,6 +102,33 @@ def show_command(space_name: str, as_json: bool) -> None:
             for index, stage in enumerate(space.stages)
         ],
     )
+
+
+@command.command("new")
+@click.argument("path", metavar="NAME.toml", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--classes", type=click.IntRange(min=2), default=10, show_default=True, help="Classes of your images.")
+@click.option("--size", type=click.IntRange(min=16), default=64, show_default=True, help="Largest side, in pixels.")
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 4),
+    default=3,
+    show_default=True,
+    help="Channels of an image: 3 colour, 1 grey.",
+)
+def new_command(path: Path, classes: int, size: int, channels: int) -> None:
+    """Write a commented space to start from.
+
+    It holds MobileNet-like networks for images of that size; a file that is there already is not overwritten.
+
+    \b
+    Example:
+      ofa-hw space new mine.toml --classes 5 --size 64
+    """
+    from ofa_hw.space.template import write_template
+
+    space = write_template(path, num_classes=classes, image_size=size, in_channels=channels)
+    click.echo(f"{path}: {_rough(space.num_archs)} networks for images of {', '.join(map(str, space.resolutions))} px")
+    remark(f"edit it; next: ofa-hw space show {shlex.quote(str(path))}")
 
 
 def _costs(space: SearchSpace, arch: ArchConfig) -> dict[str, Any]:

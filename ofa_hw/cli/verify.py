@@ -70,7 +70,8 @@ def command(
     from ofa_hw.run import RunFolder
     from ofa_hw.search import ParetoFront
     from ofa_hw.search.chosen import find_network
-    from ofa_hw.training import FinetuneConfig, prepare_cpu
+    from ofa_hw.training import prepare_cpu
+    from ofa_hw.training.runs import finetune_config
 
     folder = RunFolder.open(run)
     tables = [LatencyTable.read(lut) for lut in luts]
@@ -90,7 +91,7 @@ def command(
                 table,
                 get_profiler(device.runtime, device),
                 num_random=num_random,
-                tuning=FinetuneConfig(num_images=finetune_images) if finetune_images else None,
+                tuning=(finetune_config(folder, num_images=finetune_images) if finetune_images else None),
                 plan=plan_for(device, max_seconds=max_seconds),
                 num_workers=num_workers,
                 seed=seed,

@@ -130,10 +130,12 @@ def _metadata(trained: TrainedRun, *, is_finetuned: bool) -> Mapping[str, str]:
         "run": trained.folder.path.resolve().name,
         "images": Path(data.get("source", "unknown")).name,
         "training_seed": training.get("seed"),
+        **({"imported_sha256": config["imported"]["sha256"]} if "imported" in config else {}),
         "supernet_sha256": trained.checkpoint,
         "weights": "fine-tuned for this network" if is_finetuned else "as in the supernet",
     }
-    return {**describe(data["classes"], data["mean"], data["std"]), "provenance": json.dumps(provenance)}
+    size = {"image_size": str(data.get("image_size", trained.space.resolutions[-1]))}
+    return {**describe(data["classes"], data["mean"], data["std"]), **size, "provenance": json.dumps(provenance)}
 
 
 def _all(images: ImageBatches, arch: ArchConfig) -> Tensor:

@@ -45,8 +45,8 @@ class Preparation:
         self.trained, self.tuning, self.format_name, self.seed = trained, tuning, format_name, seed
         self.journal_path = trained.folder.path / "verify.jsonl"
         # Whatever a network that is ready depends on: those of another call are not taken for it.
-        facts = (trained.space, trained.checkpoint, tuning, format_name, seed, trained.folder.config.get("data"))
-        self.fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()
+        facts = (trained.checkpoint, tuning, format_name, seed, trained.folder.config.get("data"))
+        self.fingerprint = hashlib.sha256(f"({trained.space.spelled_out}, {repr(facts)[1:]}".encode()).hexdigest()
 
     def prepare(self, archs: Sequence[ArchConfig], num_workers: int, progress: ProgressCallback) -> list[PreparedNet]:
         """Return each of `archs` made ready; `num_workers` threads of one core each share the work."""

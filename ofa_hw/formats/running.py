@@ -1,18 +1,34 @@
-"""Model files run in their runtimes, an image at a time, on one core."""
+"""Model files run in their runtimes, an image at a time, on one core.
+
+A runtime may take its process with it when it opens a file: of scales that no arithmetic holds, or damaged. So each is
+first opened and run in a child.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import MissingDependencyError
+from ofa_hw.errors import DeviceError, MissingDependencyError
+from ofa_hw.formats import opening
 
 Array = npt.NDArray[Any]
 Runner = Callable[[Array], Array]
 """From the input of a model, (1, channels, h, w), float32 or uint8 pixels, to its logits (1, classes), float32."""
+
+
+_OPENING_SECONDS = 120
+_opened: set[tuple[str, str]] = set()
+"""The formats and hashes of the files that a child of this process has opened."""
 
 
 def tflite_runner(content: bytes) -> Runner:
@@ -22,15 +38,14 @@ def tflite_runner(content: bytes) -> Runner:
 
     Raises:
         MissingDependencyError: ai-edge-litert is not installed.
+        DeviceError: LiteRT cannot open it.
     """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
+    if importlib.util.find_spec("ai_edge_litert") is None:
         raise MissingDependencyError(
             "running a .tflite file needs ai-edge-litert; install it with `pip install 'ofa-hw[tflite]'`"
-        ) from error
-    interpreter: Any = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
+        )
+    require_opens(content, "tflite")
+    interpreter = opening.open_tflite(content)
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(x_BCHW: Array) -> Array:
@@ -54,16 +69,14 @@ def onnx_runner(content: bytes) -> Runner:
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
+        DeviceError: ONNX Runtime cannot open it.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
+    if importlib.util.find_spec("onnxruntime") is None:
         raise MissingDependencyError(
             "running an .onnx file needs onnxruntime; install it with `pip install 'ofa-hw[onnx]'`"
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        )
+    require_opens(content, "onnx")
+    session = opening.open_onnx(content)
     source = session.get_inputs()[0].name
 
     def run(x_BCHW: Array) -> Array:
@@ -71,3 +84,30 @@ def onnx_runner(content: bytes) -> Runner:
         return logits
 
     return run
+
+
+def require_opens(content: bytes, kind: str) -> None:
+    """Return where a child opens the model `content`, `tflite` or `onnx`, and runs it once; asked once for each file.
+
+    Raises:
+        DeviceError: it cannot, whether it says so, dies of it or never ends.
+    """
+    key = (kind, hashlib.sha256(content).hexdigest())
+    if key in _opened:
+        return
+    runtime = {"tflite": "LiteRT", "onnx": "ONNX Runtime"}[kind]
+    # -P: the folder of the script holds modules whose names are those of packages.
+    command = [sys.executable, "-P", str(Path(opening.__file__)), kind]
+    try:
+        child = subprocess.run(command, input=content, capture_output=True, timeout=_OPENING_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise DeviceError(f"{runtime} must run the model once; it did not within {_OPENING_SECONDS} s") from None
+    if child.returncode < 0:
+        raise DeviceError(
+            f"{runtime} must open the model; it died of it ({signal.Signals(-child.returncode).name}): the file is "
+            "damaged, or its numbers are too great or too small to compute with"
+        )
+    if child.returncode:
+        told = child.stderr.decode(errors="replace").strip().splitlines() or [f"code {child.returncode}"]
+        raise DeviceError(f"{runtime} must open the model; it cannot: {told[-1]}")
+    _opened.add(key)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ofa_hw.blocks import BlockSpec
 from ofa_hw.errors import InvalidInputError, TableError
@@ -19,6 +19,9 @@ from ofa_hw.lut.calibration import Calibration, Figures
 from ofa_hw.lut.table import LatencyTable
 from ofa_hw.profiling.measurement import Measurement, RunConditions
 from ofa_hw.space.architecture import plain_ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 2
 """Version 1 had no attributes of blocks; it is still read."""
@@ -75,12 +78,23 @@ def write_table(path: Path, table: LatencyTable) -> None:
     write_text(path, content.getvalue())
 
 
+def table_frame(table: LatencyTable) -> pd.DataFrame:
+    """Return the rows of `table` as they stand in its file; what is unknown is missing."""
+    import pandas as pd
+
+    return pd.DataFrame([_values(row) for row in table.measurements], columns=list(_COLUMNS))
+
+
 def _cells(row: Measurement) -> list[str]:
+    values = _values(row)
+    return ["" if values[name] is None else str(values[name]) for name in _COLUMNS]
+
+
+def _values(row: Measurement) -> dict[str, Any]:
     values = {name: getattr(row.conditions, name) for name in _SHARED}
     values |= {name: getattr(row.block, name) for name in _BLOCK}
     values["attributes"] = " ".join(f"{name}={value:g}" for name, value in row.block.attributes)
-    values |= {name: getattr(row, name) for name in (*_TIMES, "marks", "method", "measured_at")}
-    return ["" if values[name] is None else str(values[name]) for name in _COLUMNS]
+    return values | {name: getattr(row, name) for name in (*_TIMES, "marks", "method", "measured_at")}
 
 
 # ---------------------------------------------------------------------------------------------------- reading

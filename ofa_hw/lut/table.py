@@ -9,6 +9,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,9 @@ from ofa_hw.families import family_of
 from ofa_hw.lut.calibration import Calibration, Sizes, fit_calibration
 from ofa_hw.profiling.measurement import Measurement, NetworkMeasurement, RunConditions
 from ofa_hw.space import Genes, SearchSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,6 +65,19 @@ class LatencyTable:
                     f"{self.title}: all rows must have the same conditions; {row.block.key} was measured with "
                     f"{row.conditions}, the first row with {self.conditions}"
                 )
+
+    def __repr__(self) -> str:
+        told = "calibrated" if self.calibration else "not calibrated"
+        return (
+            f"<LatencyTable of {self.space} on {self.device}: {len(self.measurements)} blocks by "
+            f"{self.conditions.runtime} {self.conditions.runtime_version}, {told}>"
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows as a data frame, a block each, under the names of the columns of the file."""
+        from ofa_hw.lut.csv_file import table_frame
+
+        return table_frame(self)
 
     @property
     def conditions(self) -> RunConditions:

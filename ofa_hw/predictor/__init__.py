@@ -6,7 +6,7 @@ The names below are what the other floors use.
 from ofa_hw.predictor.accuracy import AccuracyPredictor
 from ofa_hw.predictor.categorical import CategoricalPredictor
 from ofa_hw.predictor.learning_curve import LearningCurve, learning_curve
-from ofa_hw.predictor.samples import EvaluatedArch, append_sample, read_samples, write_samples
+from ofa_hw.predictor.samples import EvaluatedArch, append_sample, read_samples, samples_to_pandas, write_samples
 
 __all__ = [
     "AccuracyPredictor",
@@ -16,5 +16,6 @@ __all__ = [
     "append_sample",
     "learning_curve",
     "read_samples",
+    "samples_to_pandas",
     "write_samples",
 ]

@@ -51,6 +51,12 @@ class AccuracyPredictor:
     rows: TrainingRows
     seed: int
 
+    def __repr__(self) -> str:
+        return (
+            f"<AccuracyPredictor of {self.space.name}: {self.model_name} by {self.score}, {len(self.rows.top1)} "
+            f"subnets, Kendall tau {self.figures.kendall_tau:.3f} held out>"
+        )
+
     @classmethod
     def fit(
         cls,

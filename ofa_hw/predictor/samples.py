@@ -6,11 +6,14 @@ import dataclasses
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.files import append_jsonl, read_jsonl, write_jsonl
 from ofa_hw.space import ArchConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,24 @@ def read_samples(path: str | Path) -> list[EvaluatedArch]:
         except (InvalidInputError, TypeError) as error:
             raise RunError(f"{path}, line {number}: {error}; remove the line and run `ofa-hw sample` again") from error
     return samples
+
+
+def samples_to_pandas(samples: Iterable[EvaluatedArch]) -> pd.DataFrame:
+    """Return the samples as a data frame, one a row: `arch_id`, the scores, and `arch` as JSON."""
+    import pandas as pd
+
+    names = [field.name for field in dataclasses.fields(EvaluatedArch) if field.name != "arch"]
+    return pd.DataFrame(
+        [
+            {
+                "arch_id": sample.arch.arch_id,
+                **{name: getattr(sample, name) for name in names},
+                "arch": sample.arch.to_json(),
+            }
+            for sample in samples
+        ],
+        columns=["arch_id", *names, "arch"],
+    )
 
 
 def append_sample(path: str | Path, sample: EvaluatedArch) -> None:

@@ -114,7 +114,6 @@ def _fingerprint(problem: SearchProblem, plan: SearchPlan, seed: int, start: Gen
     probes = problem.space.sample_genes(64, np.random.default_rng(0))
     costs, excess = problem.judge(probes)
     facts = (
-        problem.space,
         [(objective.name, objective.direction) for objective in problem.objectives],
         [(limit.objective.name, limit.bound, limit.confidence) for limit in problem.limits],
         plan,
@@ -123,7 +122,7 @@ def _fingerprint(problem: SearchProblem, plan: SearchPlan, seed: int, start: Gen
         costs.tobytes(),
         excess.tobytes(),
     )
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
+    return hashlib.sha256(f"({problem.space.spelled_out}, {repr(facts)[1:]}".encode()).hexdigest()
 
 
 def _column(objective: Objective, genes: Genes) -> FrontColumn:

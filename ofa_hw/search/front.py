@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from ofa_hw.cost import Direction, Source
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import ArchConfig, SearchSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -138,6 +141,20 @@ class ParetoFront:
 
     def __len__(self) -> int:
         return len(self.archs)
+
+    def __repr__(self) -> str:
+        traded = ", ".join(column.name for column in self.objectives)
+        return (
+            f"<ParetoFront of {self.space.name}: {len(self)} networks by {traded}, of {self.num_evaluations:,} scored>"
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the networks as a data frame, one a row, under the names of the columns of the file."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [{**row, "arch": arch.to_json()} for row, arch in zip(self.to_rows(), self.archs, strict=True)]
+        )
 
     @property
     def columns(self) -> tuple[FrontColumn, ...]:

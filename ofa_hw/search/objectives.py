@@ -200,7 +200,9 @@ def narrow_space(
 
 
 def with_unit(objective: Objective, value: float) -> str:
-    """Return `value` rounded for a person, with its unit."""
+    """Return `value` rounded for a person, with its unit: of latencies below a millisecond microseconds."""
+    if objective.unit == "ms" and 0 < abs(value) < 1:
+        return f"{1000 * value:.4g} µs"
     text = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     return f"{text} {objective.unit}".rstrip()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 
-from ofa_hw.errors import InvalidInputError
+from ofa_hw.errors import InvalidInputError, or_nearest
 from ofa_hw.space.search_space import SearchSpace
 
 
@@ -28,4 +28,5 @@ def get_space(name: str) -> SearchSpace:
         return SearchSpace.from_toml(name)
     raise InvalidInputError(
         f"no space {name!r}; there are {', '.join(list_spaces())}, or give the path of a .toml file"
+        + or_nearest(name, list_spaces())
     )

@@ -74,6 +74,18 @@ class SearchSpace:
         if faults:
             raise InvalidInputError(f"space {self.name!r}: " + "; ".join(faults))
 
+    def __repr__(self) -> str:
+        return (
+            f"<SearchSpace {self.name}: {self.num_archs:.2g} networks, {len(self.resolutions)} resolutions to "
+            f"{self.resolutions[-1]} px, {len(self.stages)} stages, {self.num_classes} classes>"
+        )
+
+    @property
+    def spelled_out(self) -> str:
+        """Every field as text: what journals are bound to."""
+        fields = (f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
+        return f"SearchSpace({', '.join(fields)})"
+
     # ----------------------------------------------------------------------------------- derived quantities
 
     def width(self, channels: int, ratio: float = 1) -> int:

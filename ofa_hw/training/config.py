@@ -11,6 +11,14 @@ from ofa_hw.errors import InvalidInputError
 from ofa_hw.training.schedule import Phase, phases_from_dicts
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "none": {"max_shift": 0, "flip": False},
+    "shift": {"max_shift": 1, "flip": False},
+    "flip": {"max_shift": 0, "flip": True},
+    "shift-flip": {"max_shift": 1, "flip": True},
+    "shift4-flip": {"max_shift": 4, "flip": True},
+}
+"""Each by its name; shifts are in stored pixels, as those of the usual padding by 4."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,11 @@ def load_dataset(
         )
     num_channels = dataset.train.pixels.shape[1]
     if num_channels != in_channels:
-        raise DataError(f"the space wants images of {in_channels} channels; those of {source} have {num_channels}")
+        size = max(dataset.train.pixels.shape[-1] // 4 * 4, 16)
+        raise DataError(
+            f"the space wants images of {in_channels} channels; those of {source} have {num_channels}; write one for "
+            f"them: ofa-hw space new mine.toml --size {size} --channels {num_channels}"
+        )
     return dataset
 
 

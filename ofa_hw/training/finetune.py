@@ -13,6 +13,7 @@ from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.nn import recalibrate_batch_norm
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.training.batches import ImageBatches, batch_indices
+from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.learner import make_optimizer
 from ofa_hw.training.schedule import Phase
 
@@ -40,6 +41,13 @@ class FinetuneConfig:
         if self.batch_size < 1:
             raise InvalidInputError(f"batch_size must be 1 or more; came {self.batch_size}")
         self.phase  # noqa: B018  (its own checks)
+
+    @classmethod
+    def like(cls, training: TrainingConfig, *, num_images: int = 30_000, learning_rate: float = 0.1) -> FinetuneConfig:
+        """Return the configuration that treats images, labels and weights as the `training` of the supernet did."""
+        names = ("weight_decay", "momentum", "label_smoothing", "max_grad_norm", "max_shift", "flip")
+        kept = {name: getattr(training, name) for name in names}
+        return cls(num_images=num_images, learning_rate=learning_rate, **kept)
 
     @property
     def phase(self) -> Phase:

@@ -64,22 +64,30 @@ class FolderReader:
         return pixels[good], np.array(labels, np.int64)[good]
 
     def _decode(self, path: Path, into: npt.NDArray[np.uint8]) -> bool:
-        from PIL import Image, ImageOps
-
-        size = (self.image_size, self.image_size)
         try:
-            image = _open(path, "L" if self.in_channels == 1 else "RGB", 2 * self.image_size)
-            square = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            into[:] = read_image(path, in_channels=self.in_channels, image_size=self.image_size)
+        except DataError as error:
             self.num_bad_images += 1
             if self.num_bad_images > self.max_bad_images:
-                raise DataError(
-                    f"{path} is not a whole image ({error}); mend or remove it, or allow some by --max-bad-images"
-                ) from error
+                raise DataError(f"{error}; mend or remove it, or allow some by --max-bad-images") from error
             return False
-        array = np.asarray(square)
-        into[:] = array[None] if self.in_channels == 1 else array.transpose(2, 0, 1)
         return True
+
+
+def read_image(path: Path, *, in_channels: int, image_size: int) -> npt.NDArray[np.uint8]:
+    """Return the image at `path`, its middle cropped to a square and scaled, (in_channels, image_size, image_size).
+
+    Raises:
+        DataError: it is not a whole image.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        image = _open(path, "L" if in_channels == 1 else "RGB", 2 * image_size)
+        array = np.array(ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is not a whole image ({error})") from error
+    return array[None] if in_channels == 1 else array.transpose(2, 0, 1)
 
 
 def _open(path: Path, mode: str, min_size: int) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -9,12 +10,15 @@ from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from ofa_hw.bench import suite_run
+from ofa_hw.cli.console import told_ms
 from ofa_hw.cli.main import main
 from ofa_hw.files import write_json
 from ofa_hw.profiling import Device
 from tests.bench.example import benchmark, figure
 from tests.profiling.fake import FakeProfiler
 from tests.test_docs import ROOT, check
+
+REFERENCE = ROOT / "ofa_hw" / "bench" / "reference.tflite"
 
 
 @pytest.fixture
@@ -112,7 +116,7 @@ def test_a_baseline_or_suite_that_is_not_there_is_named(bench):
 def test_without_a_suite_it_is_a_usage_error():
     result = CliRunner().invoke(main, ["bench"])
     assert result.exit_code == 2
-    assert "give --suite, or the command compare" in result.stderr
+    assert "give --suite, a .tflite or .onnx file, or the command compare" in result.stderr
 
 
 def test_a_gate_without_a_baseline_would_never_fail_and_is_a_usage_error(bench):
@@ -126,7 +130,8 @@ def test_the_examples_of_the_help_and_the_guide_run_as_they_stand(bench):
     texts = [command.help for words, command in check.every_command() if words[0] == "bench"]
     texts += [block for language, block in check.FENCE.findall(guide) if language == "sh"]
     lines = [line for text in texts for line in check.command_lines(text.replace("\b", ""))]
-    assert len(lines) == 6
+    assert len(lines) == 7
+    shutil.copy(REFERENCE, "model.tflite")
     for line in lines:
         result = CliRunner().invoke(main, shlex.split(line)[1:], catch_exceptions=False)
         assert result.exit_code == 0, f"{line}\n{result.output}"
@@ -136,3 +141,49 @@ def test_a_shell_completes_its_options_and_its_command():
     shell = BashComplete(main, {}, "ofa-hw", "_OFA_HW_COMPLETE")
     assert "--fail-above" in [item.value for item in shell.get_completions(["bench"], "--")]
     assert [item.value for item in shell.get_completions(["bench"], "com")] == ["compare"]
+
+
+def test_one_file_is_timed_without_a_suite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(REFERENCE, "model.tflite")
+    words = ["bench", "model.tflite", "--max-seconds", "1", "--processes", "2"]
+    result = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    facts = dict(line.strip().split("  ", 1) for line in result.stdout.splitlines()[1:])
+    assert {"median", "95 % interval", "runs", "device", "load of others"} <= set(facts)
+    assert facts["device"].strip().startswith("host: tflite ")
+    assert facts["median"].split()[1] in ("µs", "ms")
+    told = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    assert told["file"] == "model.tflite"
+    assert 0 < told["ci_low_ms"] <= told["median_ms"] <= told["ci_high_ms"]
+    assert told["conditions"]["runtime"] == "tflite"
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_file_goes_to_its_own_runtime(tmp_path):
+    pytest.importorskip("onnxruntime")
+    words = ["bench", str(REFERENCE.with_suffix(".onnx")), "--max-seconds", "1", "--processes", "2", "--json"]
+    assert json.loads(CliRunner().invoke(main, words).stdout)["conditions"]["runtime"] == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["missing.tflite"], 1, "there must be a file .tflite or .onnx to time; missing.tflite is none"),
+        (["broken.onnx"], 1, "cannot build broken.onnx"),
+        (["--device", "host", "broken.onnx"], 2, "options stand behind the word broken.onnx"),
+        (["broken.onnx", "--shape", "x"], 2, "must be an input's name and sizes"),
+        (["broken.onnx", "--device", "hots"], 1, "did you mean host?"),
+        (["comprae"], 2, "no command 'comprae'; did you mean compare?"),
+    ],
+)
+def test_what_cannot_be_timed_is_told_in_one_line(words, code, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.onnx").write_bytes(b"nothing of the kind")
+    result = CliRunner().invoke(main, ["bench", *words])
+    assert result.exit_code == code
+    assert told in result.stderr.splitlines()[-1]
+
+
+def test_latencies_are_told_in_the_unit_that_fits():
+    assert [told_ms(ms) for ms in (0.0412, 0.9, 3.04, 1200)] == ["41.2 µs", "900 µs", "3.04 ms", "1.2 s"]

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from ofa_hw import __version__
 from ofa_hw.cli import main as cli
 from ofa_hw.errors import InvalidInputError, RunError
+from tests.test_docs import check
 
 
 @pytest.fixture
@@ -61,7 +62,36 @@ def test_help_starts_fast_because_it_imports_nothing_heavy():
 def test_an_unknown_command_is_a_usage_error():
     result = CliRunner().invoke(cli.main, ["serach"])
     assert result.exit_code == 2
-    assert "No such command 'serach'" in result.stderr
+    assert "no command 'serach'; did you mean search?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["space", "shwo", "fashion"], "no command 'shwo'; did you mean show?"),
+        (["lut", "validat", "x.csv"], "no command 'validat'; did you mean validate?"),
+        (["fit", "--model", "mpl"], "must be one of mlp, gbdt, ridge, auto; came 'mpl'; did you mean mlp?"),
+        (["train", "--strategy", "sandwhich"], "did you mean sandwich?"),
+        (["export", "--format", "tensorrt"], "must be one of tflite, tflite-int8, onnx, pt2; came 'tensorrt'"),
+        (["space", "show", "fashoin"], "did you mean fashion?"),
+        (["profile", "--device", "hots", "--space", "fashion"], "did you mean host?"),
+        (["train", "--epoch", "3"], "--epochs"),
+    ],
+)
+def test_a_mistyped_word_is_answered_by_the_nearest(words, told):
+    result = CliRunner().invoke(cli.main, words)
+    assert result.exit_code in (1, 2)
+    assert told in result.stderr
+
+
+def test_help_tells_of_completion():
+    assert "_OFA_HW_COMPLETE=bash_source ofa-hw" in CliRunner().invoke(cli.main, ["--help"]).output
+
+
+def test_no_help_shows_the_marks_of_its_layout():
+    for words, _ in check.every_command():
+        output = CliRunner().invoke(cli.main, [*words, "--help"], prog_name="ofa-hw").output
+        assert not {"\\", "\b"} & set(output), words
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`ofa-hw space`."""
 
 import json
+import shlex
 
 import pytest
 from click.testing import CliRunner
@@ -32,3 +33,27 @@ def test_an_unknown_space_is_one_line_and_exit_code_1():
     result = run("show", "fashoin")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "fashion" in result.stderr
+
+
+@pytest.mark.parametrize("size", [16, 20, 28, 32, 48, 64, 97, 128, 224, 512])
+def test_a_new_space_is_commented_and_valid_at_every_size(size, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("new", "my photos.toml", "--classes", "5", "--size", str(size), "--channels", "1")
+    assert result.exit_code == 0, result.output
+    space = get_space("my photos.toml")
+    assert (space.name, space.num_classes, space.in_channels) == ("my photos", 5, 1)
+    assert space.resolutions[-1] == size
+    assert space.num_archs > 1000
+    assert (tmp_path / "my photos.toml").read_text().count("# ") > 10
+    next_words = shlex.split(result.stderr.partition("next: ofa-hw ")[2])
+    assert CliRunner().invoke(main, next_words).exit_code == 0
+
+
+def test_a_new_space_replaces_no_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("my own words")
+    result = run("new", str(path))
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "not overwritten" in result.stderr
+    assert path.read_text() == "my own words"
+    assert "mine.toml" in run("new", str(tmp_path / "mine")).stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,13 +13,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from ofa_hw.cli.main import main
+from ofa_hw.cli.train import command as train
 from ofa_hw.run import RunFolder
+from ofa_hw.space import get_space
+from ofa_hw.training import FinetuneConfig
+from ofa_hw.training.config import AUGMENTATIONS
+from ofa_hw.training.runs import training_config
 from ofa_hw.training.schedule import SHRINKING_EPOCHS
+from ofa_hw.training.suitability import advice_on_images
 
 SHORT = ("train", "--strategy", "progressive-shrinking", "--epochs", "0.6", "--threads", "1", "--batch-size", "32")
 """Fewer images than a phase wants, but every phase."""
@@ -213,3 +221,83 @@ def test_training_on_a_folder_of_images_takes_their_classes(invoke: Callable[...
     run = RunFolder.open("run")
     assert run.space.num_classes == 3
     assert run.config["data"]["classes"] == ["cat", "dog", "emu"]
+
+
+USUAL = (
+    "--weight-decay",
+    "0.001",
+    "--label-smoothing",
+    "0",
+    "--warm-up",
+    "0.2",
+    "--augmentation",
+    "shift",
+    "--lr",
+    "0.2",
+)
+
+
+def test_the_usual_options_are_kept_in_the_run_and_by_resume(invoke: Callable[..., Result]) -> None:
+    words = ("train", "--epochs", "0.2", "--threads", "1", "--run", "run", *USUAL)
+    assert invoke(*words).exit_code == 0
+    training = training_config(RunFolder.open("run"))
+    assert (training.weight_decay, training.label_smoothing) == (0.001, 0.0)
+    assert (training.max_shift, training.flip) == (1, False)
+    assert [(phase.warmup_fraction, phase.learning_rate) for phase in training.phases] == [(0.2, 0.2)]
+    assert FinetuneConfig.like(training).flip is False
+    assert FinetuneConfig.like(training).weight_decay == 0.001
+    weights = Path("run/supernet.safetensors").read_bytes()
+    again = invoke(*words, "--resume")
+    assert again.exit_code == 0, again.output
+    assert Path("run/supernet.safetensors").read_bytes() == weights
+    for option, value in (("--weight-decay", "0.1"), ("--augmentation", "none"), ("--warm-up", "0.1"), ("--lr", "1")):
+        told = one_line_of(invoke("train", "--resume", "--run", "run", option, value), exit_code=2)
+        assert "a resumed training keeps what run/config.toml says" in told
+        assert option.replace("--lr", "--learning-rate") in told
+
+
+def test_the_augmentations_are_those_of_the_library() -> None:
+    option = next(option for option in train.params if option.name == "augmentation")
+    assert isinstance(option.type, click.Choice)
+    assert list(option.type.choices) == list(AUGMENTATIONS)
+
+
+def make_photos(folder: Path, *, mode: str = "RGB", size: tuple[int, int] = (32, 40)) -> None:
+    for index, name in enumerate(("cat", "dog")):
+        (folder / "train" / name).mkdir(parents=True)
+        for number in range(20):
+            colour = (90 * index + number, 40, 200) if mode == "RGB" else 90 * index + number
+            Image.new(mode, size, colour).save(folder / "train" / name / f"{number}.png")
+
+
+def test_what_a_space_makes_of_photos_is_told_with_what_keeps_them(invoke: Callable[..., Result]) -> None:
+    make_photos(Path("my photos"))
+    result = invoke("train", "--data", "my photos", "--epochs", "1", "--threads", "1", "--run", "runs/a")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if "are stored as" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("images of my photos (32 px, colour) are stored as 28 px, grey, as the space 'fashion'")
+    first, second = lines[0].partition("to keep them: ")[2].split(" && ")
+    assert invoke(*shlex.split(first)[1:]).exit_code == 0
+    again = invoke(*shlex.split(second)[1:], "--epochs", "1", "--threads", "1", "--run", "runs/b")
+    assert again.exit_code == 0, again.output
+    assert "are stored as" not in again.stderr
+    assert (RunFolder.open("runs/b").space.in_channels, RunFolder.open("runs/b").space.resolutions[-1]) == (3, 32)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "told"),
+    [
+        ("L", (28, 30), None),
+        ("L", (40, 40), "(40 px, grey) are stored as 28 px, grey"),
+        ("L", (400, 400), "(400 px, grey) are stored as 28 px, grey"),
+        ("RGB", (400, 500), "--size 224 --channels 3"),
+    ],
+)
+def test_advice_is_given_where_something_is_lost(
+    mode: str, size: tuple[int, int], told: str | None, tmp_path: Path
+) -> None:
+    make_photos(tmp_path, mode=mode, size=size)
+    advice = advice_on_images(tmp_path, get_space("fashion"))
+    assert (advice is None) if told is None else (advice is not None and told in advice)
+    assert advice is None or ("space new" in advice) is (size != (400, 400))

@@ -1,5 +1,6 @@
 """The tables under lut/ are whole: every block of their space at their sizes, calibrated, and told of in the README."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.lut import LatencyTable
+from ofa_hw.search.quantities import read_quantity
 from ofa_hw.space import get_space
+from tests.test_docs import ROOT
 
 FOLDER = Path(__file__).parents[2] / "lut"
 PATHS = sorted(FOLDER.glob("*.csv"))
@@ -48,3 +51,18 @@ def test_calibration_was_judged_on_held_out_networks(table):
 def test_readme_tells_of_every_table():
     text = (FOLDER / "README.md").read_text()
     assert [path.name for path in PATHS if f"`{path.name}`" not in text] == []
+
+
+def test_the_budget_of_the_readme_binds():
+    budgets = re.findall(r"--max-latency (\S+)", (ROOT / "README.md").read_text())
+    assert budgets
+    space = get_space("fashion")
+    genes = space.encode([*space.sample(2000, np.random.default_rng(0)), space.largest])
+    for budget in budgets:
+        limit_ms = read_quantity(budget, "ms")
+        on_litert, on_ort = (
+            LatencyTable.read(FOLDER / f"epyc-{name}-fashion.csv").latency_ms(space, genes)
+            for name in ("litert", "ort")
+        )
+        assert 0.2 < (on_litert <= limit_ms).mean() < 0.8
+        assert on_ort.min() < limit_ms < on_ort.max()

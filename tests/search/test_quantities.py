@@ -2,7 +2,11 @@
 
 import pytest
 
+from ofa_hw.cost import LutLatency
+from ofa_hw.search.objectives import with_unit
 from ofa_hw.search.quantities import QuantityError, read_quantity
+from ofa_hw.space import get_space
+from tests.lut import example
 
 
 @pytest.mark.parametrize(
@@ -54,3 +58,10 @@ def test_what_is_no_quantity_of_the_unit_is_told_in_one_line(text, unit, told):
         read_quantity(text, unit)
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_latencies_below_a_millisecond_are_told_in_microseconds():
+    space = get_space("fashion")
+    latency = LutLatency(table=example.table(space=space), space=space)
+    assert with_unit(latency, 0.00936) == "9.36 µs"
+    assert with_unit(latency, 12.5) == "12.5 ms"
