@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import fcntl
 import os
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -64,7 +65,8 @@ class RunFolder:
         run = cls(Path(path))
         if not run.config_path.exists():
             raise RunError(
-                f"{run.path} is not a run folder (it has no config.toml); make one with `ofa-hw train --run {run.path}`"
+                f"{run.path} is not a run folder (it has no config.toml); make one with "
+                f"`ofa-hw train --run {shlex.quote(str(run.path))}`"
             )
         return run
 
@@ -111,7 +113,7 @@ class RunFolder:
     def require(self, path: Path, command: str) -> Path:
         """Return `path` where it exists; RunError with the `command` that makes it where it does not."""
         if not path.exists():
-            raise RunError(f"{path} is missing; make it with `{command} --run {self.path}`")
+            raise RunError(f"{path} is missing; make it with `{command} --run {shlex.quote(str(self.path))}`")
         return path
 
     def note_command(self, command: str, tool_version: str) -> None:

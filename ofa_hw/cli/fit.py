@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_hw.cli.console import print_facts, print_json, print_table, remark, show_progress
-from ofa_hw.cli.options import json_option, run_option, seed_option
+from ofa_hw.cli.options import json_option, run_option, seed_option, told_command
 from ofa_hw.cli.words import OneOf
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def command(run: Path | None, model: str, score: str, with_curve: bool, seed: in
     """
     from ofa_hw.predictor import AccuracyPredictor, learning_curve, read_samples
     from ofa_hw.run import RunFolder
+    from ofa_hw.search.tables import find_tables, profile_command
 
     folder = RunFolder.open(run)
     samples = read_samples(folder.require(folder.samples_path, "ofa-hw sample"))
@@ -75,7 +76,8 @@ def command(run: Path | None, model: str, score: str, with_curve: bool, seed: in
     )
     if curve is not None:
         _show_curve(curve, figures.num_samples)
-    remark(f"next: ofa-hw search --run {folder.path} --lut lut/host.csv")
+    luts = [word for lut in find_tables(folder) for word in ("--lut", lut)]
+    remark(f"next: {told_command('search', '--run', folder.path, *luts) if luts else profile_command(folder)}")
 
 
 def _show_curve(curve: LearningCurve, num_samples: int) -> None:

@@ -61,7 +61,11 @@ class _Request:
 @click.command()
 @run_option
 @click.option(
-    "--lut", "luts", type=_FILE, multiple=True, help="A device's latency table; may be given for many devices."
+    "--lut",
+    "luts",
+    type=_FILE,
+    multiple=True,
+    help="A device's latency table, any number.  [default: those of the last search, else the one in lut/]",
 )
 @click.option(
     "--predictor", type=click.Path(file_okay=False, path_type=Path), help="Folder of a predictor.  [default: the run's]"
@@ -142,6 +146,7 @@ def command(
     from ofa_hw.run import RunFolder
     from ofa_hw.search.chosen import keep_replaced
     from ofa_hw.search.front_file import front_text
+    from ofa_hw.search.tables import require_tables
 
     folder = RunFolder.open(run)
     request = _Request(
@@ -153,6 +158,8 @@ def command(
         seed=seed,
         prove=prove,
     )
+    if not luts and not objectives:
+        luts = tuple(require_tables(folder))
     path = out or folder.front_path
     journals = folder.path / "search.safetensors"
     if not resume:
@@ -187,8 +194,6 @@ def _read_objectives(
     from ofa_hw.search import NamedObjectives, name_tables, narrow_space
 
     needs_top1 = not request.objectives or "top1" in {*request.objectives, *(name for name, _ in request.bounds)}
-    if not request.objectives and not luts:
-        raise click.UsageError("give a table by --lut, or other objectives by --objective")
     tables = name_tables([LatencyTable.read(lut) for lut in luts])
     known: AccuracyPredictor | None = None
     if needs_top1:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     "--lut",
     "luts",
     type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
     multiple=True,
-    help="The table that was searched with; given again, further devices, one after the other.",
+    help="The table; given again, further devices, one after the other.  [default: those that were searched with]",
 )
 @click.option("--pick", "picks", metavar="ID|NUMBER", multiple=True, help=f"{PICK_HELP}  [default: --num along it]")
 @click.option("--num", type=click.IntRange(min=1), default=5, show_default=True, help="Networks along the front.")
@@ -62,6 +61,7 @@ def command(
     \b
     Example:
       ofa-hw verify --lut lut/host.csv
+      ofa-hw verify --pick 98a78f --finetune-images 60000
     """
     from ofa_hw.deploy import pick_along, predict, verify_run
     from ofa_hw.lut import LatencyTable
@@ -70,10 +70,12 @@ def command(
     from ofa_hw.run import RunFolder
     from ofa_hw.search import ParetoFront
     from ofa_hw.search.chosen import find_network
+    from ofa_hw.search.tables import require_tables
     from ofa_hw.training import prepare_cpu
     from ofa_hw.training.runs import finetune_config
 
     folder = RunFolder.open(run)
+    luts = luts or tuple(require_tables(folder))
     tables = [LatencyTable.read(lut) for lut in luts]
     num_workers = prepare_cpu(threads)
     if picks:

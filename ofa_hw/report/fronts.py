@@ -150,14 +150,14 @@ def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool
     for figure in figures:
         verified = verified.assign(**_verified_figure(figure.name, results, verified, rows, known))
     drawn = {figure.name for figure in figures}
-    robust = _robust_rows(results, figures, known) if own is not None else rows.iloc[:0]
+    robust = _robust_rows(results, figures, known) if own is not None else None
     return DeviceFront(
         name="",
         figures=figures,
         samples=samples,
         front=rows,
         verified=verified,
-        robust=robust,
+        robust=rows.iloc[:0] if robust is None else robust,
         limits=limits,
         limited=tuple(column for column in front.columns if column.name in limits.keys() - drawn),
     )
@@ -174,19 +174,25 @@ def _verified_on(results: RunResults, table: LatencyTable | None, *, is_first: b
     return verified[is_here | (~verified["device"].isin(told) & is_first)]
 
 
-def _robust_rows(results: RunResults, figures: Sequence[FrontColumn], known: Mapping[str, Objective]) -> pd.DataFrame:
-    """Return the networks of the robust front of the run that are a front on one device by its `figures`."""
+def _robust_rows(
+    results: RunResults, figures: Sequence[FrontColumn], known: Mapping[str, Objective]
+) -> pd.DataFrame | None:
+    """Return the networks of the robust front of the run that are a front on one device by its `figures`.
+
+    None where the run has no such front, or it lacks a figure.
+    """
     front = results.front
     names = {column.name for column in front.columns} if front else set()
-    if front is None or not names.intersection(ROBUST_OBJECTIVES) or not {f.name for f in figures} <= {*names, *known}:
-        return _rows(results.front).iloc[:0] if results.front else results.verified.iloc[:0]
+    if front is None or not names.intersection(ROBUST_OBJECTIVES):
+        return None
+    if not {figure.name for figure in figures} <= {*names, *known}:
+        return None
     rows = _rows(front)
     for figure in figures:
         if figure.name in known:
             rows[figure.name] = _values(known[figure.name], results, rows)
     signs = [1.0 if figure.direction == "min" else -1.0 for figure in figures]
-    kept = is_non_dominated(rows[[figure.name for figure in figures]].to_numpy() * signs)
-    return rows[kept].sort_values(figures[-1].name, kind="stable")
+    return rows[is_non_dominated(rows[[figure.name for figure in figures]].to_numpy() * signs)]
 
 
 def _figures(front: ParetoFront) -> tuple[FrontColumn, ...]:

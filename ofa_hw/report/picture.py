@@ -58,7 +58,7 @@ def picture_specification(runs: Sequence[RunResults]) -> dict[str, Any]:
     if lower:
         rows.append(alt.hconcat(*lower, spacing=GAP).resolve_scale(color="independent"))
     if not rows:
-        raise RunError(f"{results.path} holds nothing to draw yet; train with `ofa-hw train --run {results.path}`")
+        raise RunError(f"{results.path} holds nothing to draw yet; go on with `{results.missing[0].command}`")
     chart = alt.vconcat(*rows, spacing=36).resolve_scale(color="independent")
     config = chart_config() | {"background": LIGHT["page"], "padding": 24}
     return with_colors(chart.to_dict() | {"config": config}, LIGHT)

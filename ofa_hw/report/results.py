@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ofa_hw.lut import LatencyTable
 from ofa_hw.predictor.samples import read_samples
 from ofa_hw.run import Command, RunFolder
 from ofa_hw.search import ParetoFront
+from ofa_hw.search.tables import find_tables, profile_command, table_to_make
 from ofa_hw.space import ArchConfig, SearchSpace
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ def read_results(run: RunFolder, *, lut: Path | None = None, other_luts: Sequenc
         predictor=_read_predictor_facts(run),
         missing=(),
     )
-    return dataclasses.replace(results, missing=_missing(results))
+    return dataclasses.replace(results, missing=_missing(run, results))
 
 
 def read_table(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
@@ -215,15 +217,23 @@ def _read_predictor_facts(run: RunFolder) -> Mapping[str, Any]:
     return facts
 
 
-def _missing(results: RunResults) -> tuple[Missing, ...]:
-    run = f"--run {results.path}"
+def _missing(run: RunFolder, results: RunResults) -> tuple[Missing, ...]:
+    of_run = f"--run {shlex.quote(str(run.path))}"
+    tables = [str(results.lut.origin)] if results.lut and results.lut.origin else [*map(str, find_tables(run))]
+    lut = f"--lut {shlex.quote(tables[0] if tables else str(table_to_make(run)))}"
+    # What was imported is trained already, elsewhere.
+    is_trained = len(results.phases) or run.supernet_path.exists()
     makers = {
-        "training": (results.phases, f"ofa-hw train {run}"),
-        "evaluated subnets": (results.samples, f"ofa-hw sample {run}"),
-        "accuracy predictor": (results.predictor, f"ofa-hw fit {run}"),
-        "front": (results.front or (), f"ofa-hw search {run} --lut lut/host.csv"),
-        "verified networks": (results.verified, f"ofa-hw verify {run} --lut lut/host.csv"),
-        "whole networks beside the table": (results.whole_nets, f"ofa-hw verify {run} --lut lut/host.csv"),
-        "latency table": (results.lut.measurements if results.lut else (), f"ofa-hw report {run} --lut lut/host.csv"),
+        "training": (is_trained, f"ofa-hw train {of_run} --resume"),
+        "evaluated subnets": (len(results.samples), f"ofa-hw sample {of_run}"),
+        "accuracy predictor": (results.predictor, f"ofa-hw fit {of_run}"),
+        # Where there is no front yet, the search takes the table.
+        "latency table": (
+            results.lut or (tables and not results.front),
+            f"ofa-hw report {of_run} {lut}" if tables else profile_command(run),
+        ),
+        "front": (results.front, f"ofa-hw search {of_run} {lut}"),
+        "verified networks": (len(results.verified), f"ofa-hw verify {of_run} {lut}"),
+        "whole networks beside the table": (len(results.whole_nets), f"ofa-hw verify {of_run} {lut}"),
     }
-    return tuple(Missing(what=what, command=command) for what, (table, command) in makers.items() if len(table) == 0)
+    return tuple(Missing(what=what, command=command) for what, (is_there, command) in makers.items() if not is_there)

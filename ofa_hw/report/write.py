@@ -9,14 +9,13 @@ from pathlib import Path
 
 from ofa_hw.errors import MissingDependencyError
 from ofa_hw.files import write_bytes, write_json, write_text
-from ofa_hw.lut import LatencyTable
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.report.baseline import baseline_section, read_baseline
 from ofa_hw.report.benchmark import benchmark_of
 from ofa_hw.report.markdown import report_markdown
 from ofa_hw.report.results import RunResults, read_results
 from ofa_hw.run import RunFolder
-from ofa_hw.search import FrontTable, ParetoFront
+from ofa_hw.search.tables import known_tables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,24 +100,3 @@ def write_report(
         write_figures(runs, files.figures)
     progress("report", 4, 4)
     return results
-
-
-def known_tables(run: RunFolder) -> list[Path]:
-    """Return the latency tables that the front of `run` was searched with, else the one of its folder lut/.
-
-    The front tells their files, as seen from the folder in which one worked or from the run; a file that is no longer
-    there, or is of another device by now, is left out.
-    """
-    told = ParetoFront.read(run.front_path, run.space).tables if run.front_path.exists() else ()
-    found = [path for table in told if (path := _file_of(table, run))]
-    own = list((run.path / "lut").glob("*.csv"))
-    return found or (own if len(own) == 1 else [])
-
-
-def _file_of(table: FrontTable, run: RunFolder) -> Path | None:
-    if table.file is None:
-        return None
-    for path in (Path(table.file), run.path / table.file, run.path / "lut" / Path(table.file).name):
-        if path.is_file() and LatencyTable.read(path).device == table.device:
-            return path
-    return None

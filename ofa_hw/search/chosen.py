@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ofa_hw.errors import InvalidInputError
+from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.files import write_bytes
 from ofa_hw.predictor.samples import read_samples
 from ofa_hw.run import RunFolder
@@ -64,7 +65,9 @@ def _by_number(run: RunFolder, number: int) -> ArchConfig:
         raise InvalidInputError("networks are numbered from 1; came 0")
     arch = _read(run, run.front_path)[number - 1]
     for path in sorted(run.path.glob(f"{run.front_path.stem}.*{run.front_path.suffix}")):
-        before = _read(run, path)[number - 1 : number]
+        before: tuple[ArchConfig, ...] = ()
+        with contextlib.suppress(RunError):
+            before = _read(run, path)[number - 1 : number]
         if before and before[0] != arch:
             raise InvalidInputError(
                 f"network {number} is {arch.arch_id} in {run.front_path}, and was {before[0].arch_id} in {path}, a "
@@ -75,7 +78,9 @@ def _by_number(run: RunFolder, number: int) -> ArchConfig:
 
 def _known_networks(run: RunFolder) -> Iterator[ArchConfig]:
     for path in sorted(run.path.glob(f"{run.front_path.stem}*{run.front_path.suffix}")):
-        yield from _read(run, path)
+        # A damaged front that was replaced is kept as it is.
+        with contextlib.suppress(*([] if path == run.front_path else [RunError])):
+            yield from _read(run, path)
     if run.verified_path.exists():
         with open(run.verified_path, encoding="utf-8", newline="") as file:
             yield from (ArchConfig.from_json(row["arch"]) for row in csv.DictReader(file) if row.get("arch"))

@@ -31,19 +31,28 @@ def test_images_are_counted_from_the_start_of_training(synthetic_results):
     assert synthetic_results.losses["images"].is_monotonic_increasing
 
 
-def test_an_empty_run_says_which_command_makes_each_part(tmp_path):
+def test_an_empty_run_says_which_command_makes_each_part(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run = RunFolder.create(tmp_path / "run", {"space": get_space("fashion").to_dict()})
     missing = read_results(run).missing
     assert [part.command.split()[1] for part in missing] == [
         "train",
         "sample",
         "fit",
+        "profile",
         "search",
         "verify",
         "verify",
-        "report",
     ]
-    assert all(f"--run {run.path}" in part.command for part in missing)
+    assert all(f"--run {run.path}" in part.command or "profile" in part.command for part in missing)
+    assert missing[3].command == f"ofa-hw profile --space {run.path} --out lut/host.csv"
+    assert all(part.command.endswith("--lut lut/host.csv") for part in missing[4:])
+
+
+def test_a_run_of_imported_weights_is_not_told_to_train(tmp_path):
+    run = RunFolder.create(tmp_path / "run", {"space": get_space("fashion").to_dict()})
+    run.supernet_path.touch()
+    assert "training" not in {part.what for part in read_results(run).missing}
 
 
 def test_without_a_table_samples_have_no_latency(run):

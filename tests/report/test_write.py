@@ -25,9 +25,9 @@ from ofa_hw.report.picture import picture_specification
 from ofa_hw.report.results import read_results
 from ofa_hw.report.rounding import percent
 from ofa_hw.report.theme import LIGHT
-from ofa_hw.report.write import known_tables
 from ofa_hw.run import RunFolder
 from ofa_hw.search.front import FrontLimit, FrontTable
+from ofa_hw.search.tables import known_tables
 from ofa_hw.space import ArchConfig, get_space
 from tests.lut.example import table
 from tests.report.synthetic_run import _verified_row, _write_csv, make_synthetic_run
