@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from ofa_hw import __version__
-from ofa_hw.errors import OfaHwError
+from ofa_hw.errors import OfaHwError, how_to_install
 from ofa_hw.plugins import get_profiler, list_devices
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
@@ -153,8 +153,7 @@ def _ask_devices() -> Iterable[DeviceAnswer]:
 def _advice(found: Diagnosis) -> Iterable[str]:
     missing = sorted({package.extra for package in found.packages if package.version is None})
     if missing:
-        extras = f"[{','.join(extra for extra in missing if extra)}]" if any(missing) else ""
-        yield f"Some packages are missing: pip install 'ofa-hw{extras}'"
+        yield f"Some packages are missing: {how_to_install(*filter(None, missing))}"
     if found.clock_noise > NOISE_LIMIT:
         noise, limit = 100 * found.clock_noise, 100 * NOISE_LIMIT
         yield (

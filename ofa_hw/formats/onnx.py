@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import InvalidInputError, MissingDependencyError
+from ofa_hw.errors import InvalidInputError, MissingDependencyError, how_to_install
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.graph import (
     Add,
@@ -167,7 +167,7 @@ def _import_onnx() -> Any:
         import onnx
     except ImportError as error:
         raise MissingDependencyError(
-            "writing an ONNX model needs onnx; install it with `pip install 'ofa-hw[onnx]'`"
+            f"writing an ONNX model needs onnx; install it with `{how_to_install('onnx')}`"
         ) from error
     return onnx
 

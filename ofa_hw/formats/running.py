@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import DeviceError, MissingDependencyError
+from ofa_hw.errors import DeviceError, MissingDependencyError, how_to_install
 from ofa_hw.formats import opening
 
 Array = npt.NDArray[Any]
@@ -42,7 +42,7 @@ def tflite_runner(content: bytes) -> Runner:
     """
     if importlib.util.find_spec("ai_edge_litert") is None:
         raise MissingDependencyError(
-            "running a .tflite file needs ai-edge-litert; install it with `pip install 'ofa-hw[tflite]'`"
+            f"running a .tflite file needs ai-edge-litert; install it with `{how_to_install('tflite')}`"
         )
     require_opens(content, "tflite")
     interpreter = opening.open_tflite(content)
@@ -73,7 +73,7 @@ def onnx_runner(content: bytes) -> Runner:
     """
     if importlib.util.find_spec("onnxruntime") is None:
         raise MissingDependencyError(
-            "running an .onnx file needs onnxruntime; install it with `pip install 'ofa-hw[onnx]'`"
+            f"running an .onnx file needs onnxruntime; install it with `{how_to_install('onnx')}`"
         )
     require_opens(content, "onnx")
     session = opening.open_onnx(content)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import InvalidInputError, MissingDependencyError
+from ofa_hw.errors import InvalidInputError, MissingDependencyError, how_to_install
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.graph import (
     Add,
@@ -312,6 +312,6 @@ def _import_schema() -> Any:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
         raise MissingDependencyError(
-            "writing a TFLite model needs ai-edge-litert; install it with `pip install 'ofa-hw[tflite]'`"
+            f"writing a TFLite model needs ai-edge-litert; install it with `{how_to_install('tflite')}`"
         ) from error
     return schema_py_generated
