@@ -129,7 +129,7 @@ def best_exported(run: RunFolder) -> tuple[Path, str]:
         rows = [row for row in _rows(run.verified_path) if run.path / row["exported"] in files]
         best = max(rows, key=lambda row: float(row["val_top1"]), default=None)
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{run.verified_path} is damaged ({error}); make it again with `ofa-hw verify`") from error
+        raise RunError(f"{run.verified_path} is damaged ({error}); remove it, and verify again") from error
     if best is not None:
         return run.path / best["exported"], f"the best of {len(rows)} verified networks on the validation images"
     if not files:

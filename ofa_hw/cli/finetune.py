@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import click
@@ -66,4 +67,6 @@ def command(
             (tuned.arch_id, "test", f"{tuned.test_top1_before:.3f}", f"{tuned.test_top1:.3f}"),
         ],
     )
-    remark(f"the weights are in {tuned.weights}; next: ofa-hw export --run {folder.path} --arch FILE")
+    which = ["--arch", str(arch_file)] if arch_file else ["--pick", str(pick)]
+    words = ["ofa-hw", "export", "--run", str(folder.path), *which]
+    remark(f"the weights are in {tuned.weights}; next: {shlex.join(words)}")
