@@ -3,8 +3,8 @@
 Hypervolume is told as a share of the exact front's, reference point the worst of both objectives. The predictor is
 fitted to OFA-MobileNetV3 accuracies that others measured (IntelLabs/DyNAS-T); the tables' blocks cost by their MACs and
 kernel size, invented for three devices at odds: throughput and distance from the exact front do not depend on whether
-a latency was measured. One core, medians; a speed is architectures scored a second in the whole loop. The data lie in
-../shared/data.
+a latency was measured. What devices lose by a front that serves several is told on the tables of lut/. One core,
+medians; a speed is architectures scored a second in the whole loop. The data lie in ../shared/data.
 
     python -m benchmarks.search
 """
@@ -33,30 +33,38 @@ from benchmarks.note import write_note  # noqa: E402
 from benchmarks.predictor import SPACE, read_ofa_accuracies  # noqa: E402
 from ofa_hw.blocks import block_macs, unique_block_specs  # noqa: E402
 from ofa_hw.cli.console import remark  # noqa: E402
+from ofa_hw.cost import Direction, LutLatency, Objective, Source  # noqa: E402
 from ofa_hw.lut import LatencyTable  # noqa: E402
 from ofa_hw.predictor import AccuracyPredictor  # noqa: E402
 from ofa_hw.profiling import Measurement, RunConditions  # noqa: E402
 from ofa_hw.run import RunFolder  # noqa: E402
 from ofa_hw.search import NamedObjectives, SearchPlan, SearchProblem, narrow_space, prove_front  # noqa: E402
-from ofa_hw.search.devices import ROBUST, device_problems, search_devices  # noqa: E402
+from ofa_hw.search.devices import ROBUST, device_problems, robust_problem, search_devices  # noqa: E402
 from ofa_hw.search.find import find_front  # noqa: E402
+from ofa_hw.search.named import name_tables  # noqa: E402
+from ofa_hw.search.regret import Regret  # noqa: E402
+from ofa_hw.space import Genes  # noqa: E402
 
 COLUMNS = ("figure", "ofa-hw", "beside it", "at least")
 SEEDS = range(5)
 NUM_EVALUATIONS = 20_000
 NOTE10 = Path(__file__).parents[2] / "shared/data/latency/original/note10_224_lookup_table.yaml"
+LUT = Path(__file__).parents[1] / "lut"
 LARGE_KERNELS = {"even": 1.0, "slow-large-kernels": 1.6, "fast-large-kernels": 0.7}
 Row = tuple[str, str, str, str]
 
 
 @click.command()
-@click.option("--only", type=click.Choice(["speed", "separable", "nasbench", "devices", "wall"]), multiple=True)
+@click.option(
+    "--only", type=click.Choice(["speed", "separable", "nasbench", "devices", "robust", "wall"]), multiple=True
+)
 def main(only: tuple[str, ...]) -> None:
     """Print every figure, and write the note."""
     parts = {
         "separable": separable_rows,
         "nasbench": nasbench_rows,
         "devices": device_rows,
+        "robust": robust_rows,
         "speed": speed_rows,
         "wall": wall_rows,
     }
@@ -65,7 +73,7 @@ def main(only: tuple[str, ...]) -> None:
         if not only or name in only:
             rows += part()
             remark(f"{name}: {rows[-1]}")
-    write_note("search", __doc__ or "", COLUMNS, rows)
+    write_note("-".join(("search", *only)), __doc__ or "", COLUMNS, rows)
 
 
 def separable_rows() -> list[Row]:
@@ -120,10 +128,11 @@ def nasbench_rows() -> list[Row]:
 def device_rows() -> list[Row]:
     """Return how near its exact front each device's own comes in a search for three, and the robust one to its own."""
     named = _named("ridge", tuple(LARGE_KERNELS))
-    problems = device_problems(named, [], {})
+    problems, robust_of = device_problems(named, []), functools.partial(robust_problem, named, [])
     begin = time.perf_counter()
-    found = search_devices(problems, num_evaluations=NUM_EVALUATIONS)
+    found = search_devices(problems, robust=robust_of, num_evaluations=NUM_EVALUATIONS)
     seconds = time.perf_counter() - begin
+    problems[ROBUST] = robust_of({name: found[name].genes for name in problems})
     gaps = {name: prove_front(problems[name], found[name].genes) for name in problems}
     of_robust = {name: prove_front(problems[name], found[ROBUST].genes).gap for name in problems if name != ROBUST}
     return [
@@ -140,6 +149,68 @@ def device_rows() -> list[Row]:
             "",
         ),
     ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class WorstRelativeLatency:
+    """What the robust front was by before: the worst latency, each relative to that of the space's largest network."""
+
+    latencies: tuple[LutLatency, ...]
+    name: str = "relative_latency"
+    unit: str = ""
+    direction: Direction = "min"
+    source: Source = "predicted"
+
+    def evaluate(self, genes: Genes) -> fronts.Floats:
+        """Return the worst relative latency (n,)."""
+        space = self.latencies[0].space
+        largest = space.encode([space.largest])
+        return np.max([told.evaluate(genes) / told.evaluate(largest) for told in self.latencies], axis=0)
+
+
+def robust_rows() -> list[Row]:
+    """Return what each device loses by sharing its networks with the other, on the tables of lut/."""
+    predictor = _predictor("ridge")
+    tables = name_tables([LatencyTable.read(LUT / f"epyc-{runtime}-{SPACE.name}.csv") for runtime in ("litert", "ort")])
+    space = narrow_space(SPACE, predictor, list(tables.values()))
+    named = NamedObjectives.of(space, predictor, tables)
+    top1 = named["top1"]
+    problems, robust_of = device_problems(named, []), functools.partial(robust_problem, named, [])
+    found = search_devices(problems, robust=robust_of, num_evaluations=NUM_EVALUATIONS)
+    old = SearchProblem(space=space, objectives=(top1, WorstRelativeLatency(latencies=tuple(named.latencies.values()))))
+    known = np.unique(np.concatenate([front.genes for name, front in found.items() if name != ROBUST]), axis=0)
+    before = find_front(old, SearchPlan.of(NUM_EVALUATIONS), start=known).genes
+    own = {device: prove_front(problem, found[device].genes).genes for device, problem in problems.items()}
+    rows = []
+    for device, latency in named.latencies.items():
+        losses = [_losses(top1, latency, own[device], genes) for genes in (found[ROBUST].genes, before)]
+        for index, (what, unit) in enumerate((("top-1 at equal latency", "points"), ("latency at equal top-1", "%"))):
+            now, then = (f"{loss[index].mean():.2f}, {loss[index].max():.2f} {unit}" for loss in losses)
+            rows.append((f"robust front on {device}, {what}: lost in the mean and at worst", now, f"before {then}", ""))
+    regret = Regret(top1, tuple((latency, own[device]) for device, latency in named.latencies.items()))
+    now, then = (100 * (regret.worst(genes)[0] - 1) for genes in (found[ROBUST].genes, before))
+    told = [f"{worst.mean():.1f}, {worst.max():.1f} % ({len(worst)} networks)" for worst in (now, then)]
+    return [*rows, ("worst regret of its networks, mean and largest", told[0], f"before {told[1]}", "")]
+
+
+def _losses(top1: Objective, latency: LutLatency, own: Genes, shared: Genes) -> tuple[fronts.Floats, fronts.Floats]:
+    """Return what choosing of `shared` loses to choosing of a device's `own` front.
+
+    In points at each latency of that front which some shared network keeps, and in per cent at each of its top-1 that
+    some shared network has.
+    """
+    own_top1, own_ms, its_top1, its_ms = (
+        objective.evaluate(genes) for genes in (own, shared) for objective in (top1, latency)
+    )
+    points = [
+        100 * (own_top1[own_ms <= budget].max() - its_top1[its_ms <= budget].max())
+        for budget in own_ms[own_ms >= its_ms.min()]
+    ]
+    percent = [
+        100 * (its_ms[its_top1 >= level].min() / own_ms[own_top1 >= level].min() - 1)
+        for level in own_top1[own_top1 <= its_top1.max()]
+    ]
+    return np.array(points), np.array(percent)
 
 
 def speed_rows() -> list[Row]:
@@ -211,9 +282,14 @@ def wall_rows() -> list[Row]:
 
 
 @functools.cache
-def _named(model: str, devices: tuple[str, ...]) -> NamedObjectives:
+def _predictor(model: str) -> AccuracyPredictor:
     archs, top1 = read_ofa_accuracies()
-    predictor = AccuracyPredictor.fit(SPACE, archs, top1, model=model, num_folds=5)
+    return AccuracyPredictor.fit(SPACE, archs, top1, model=model, num_folds=5)
+
+
+@functools.cache
+def _named(model: str, devices: tuple[str, ...]) -> NamedObjectives:
+    predictor = _predictor(model)
     tables = {device: _invented_table(device, LARGE_KERNELS[device]) for device in devices}
     space = narrow_space(SPACE, predictor, list(tables.values()))
     return NamedObjectives.of(space, predictor, tables)

@@ -171,29 +171,3 @@ class PeakMemory:
         static, elastic = costs_of_blocks(self.space, genes, self._costs)
         peaks: FloatArray = self.bytes_per_value * np.maximum(static.max(axis=1), elastic.max(axis=1))
         return peaks
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WorstRelativeLatency:
-    """The largest of several latencies, each relative to that of the space's largest network on its device."""
-
-    latencies: tuple[LutLatency, ...]
-    name: str = "relative_latency"
-    unit: str = ""
-    direction: Direction = "min"
-    source: Source = "predicted"
-
-    @functools.cached_property
-    def _references(self) -> FloatArray:
-        spaces = {latency.space for latency in self.latencies}
-        if len(spaces) != 1:
-            raise InvalidInputError("latencies must be two or more of one space to have a worst among them")
-        space = spaces.pop()
-        largest = space.encode([space.largest])
-        return np.array([latency.evaluate(largest)[0] for latency in self.latencies], dtype=np.float64)
-
-    def evaluate(self, genes: Genes) -> FloatArray:
-        """Return the worst relative latency (n,): 1 where a network is as slow as the largest on some device."""
-        all_ms = np.stack([latency.evaluate(genes) for latency in self.latencies])
-        worst: FloatArray = (all_ms / self._references[:, None]).max(axis=0)
-        return worst

@@ -8,7 +8,7 @@ import datetime as dt
 import fcntl
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,10 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.config_path}: {error}") from error
 
+    def add_to_config(self, name: str, table: Mapping[str, Any]) -> None:
+        """Write the table `name` into config.toml, beside what is there."""
+        write_text(self.config_path, tomli_w.dumps(self.config | {name: dict(table)}))
+
     @property
     def space(self) -> SearchSpace:
         """The space of the run, as config.toml spells it out."""
@@ -145,6 +149,11 @@ class RunFolder:
     def supernet_path(self) -> Path:
         """The trained weights."""
         return self.path / "supernet.safetensors"
+
+    @property
+    def start_path(self) -> Path:
+        """The weights that training began from, where they are another run's."""
+        return self.path / "start.safetensors"
 
     @property
     def metrics_path(self) -> Path:

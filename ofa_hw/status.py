@@ -60,7 +60,7 @@ class RunStatus:
             (self.predictor is not None, ["fit", *run]),
             (self.num_front > 0, self._with_table("search", run)),
             (self.num_verified > 0, self._with_table("verify", run)),
-            (self.num_exported > 0, ["export", *run, "--pick", "1"]),
+            (self.num_exported > 0, ["export", *run, "--pick", self.best[0].arch_id if self.best else "1"]),
         )
         words = next((words for is_done, words in steps if not is_done), ["report", *run])
         return shlex.join(["ofa-hw", *words])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.export import ExportError, describe, export_subnet, model_card
+from ofa_hw.export import ExportError, choose_format, describe, export_subnet, model_card
 from ofa_hw.export import subnet as writing
 from ofa_hw.formats.graph import Normalisation
 from ofa_hw.formats.running import Runner, onnx_runner, tflite_runner
@@ -158,3 +158,36 @@ def test_unknown_format_lists_those_that_exist(subnet: torch.nn.Sequential, arch
     space: SearchSpace = get_space("fashion")
     with pytest.raises(InvalidInputError, match="tflite, tflite-int8, onnx, pt2"):
         export_subnet(subnet, space, arch, tmp_path / "net.bin", "coreml")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "expected"),
+    [
+        (None, None, "tflite"),
+        ("onnx", None, "onnx"),
+        (None, "net.onnx", "onnx"),
+        (None, "net.int8.tflite", "tflite-int8"),
+        ("tflite-int8", "net.tflite", "tflite-int8"),
+        ("pt2", "net.bin", "pt2"),
+    ],
+)
+def test_the_format_is_that_of_the_suffix(name: str | None, file: str | None, expected: str) -> None:
+    assert choose_format(name, Path(file) if file else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "told"),
+    [
+        ("tflite", "net.onnx", "must be of the format of its suffix, onnx; came format tflite"),
+        ("tflite", "net.int8.tflite", "of its suffix, tflite-int8"),
+        (None, "net.bin", "must end in one of .tflite"),
+        ("coreml", "net.tflite", "must be one of tflite"),
+    ],
+)
+def test_a_suffix_of_another_format_is_refused_before_anything_is_written(
+    name: str | None, file: str, told: str, tmp_path: Path
+) -> None:
+    space = get_space("fashion")
+    with pytest.raises(InvalidInputError, match=told):
+        export_subnet(torch.nn.Sequential(), space, space.smallest, tmp_path / file, name)
+    assert not list(tmp_path.iterdir())

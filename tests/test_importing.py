@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 from safetensors.torch import save_file
 
 from ofa_hw.cli.main import main
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.importing import import_checkpoint
+from ofa_hw.importing import IMAGENET, import_checkpoint
 from ofa_hw.nn import Supernet
 from ofa_hw.run import RunFolder
 from ofa_hw.space import get_space
-from ofa_hw.training import load_supernet
+from ofa_hw.training import load_supernet, open_images, sample_run
 from tests.nn.once_for_all import make_weights
 
 SPACE = get_space("fashion")
@@ -135,12 +138,76 @@ def test_command_makes_the_run_and_those_that_need_images_say_so(tmp_path: Path)
     assert RunFolder.open(folder).space.num_classes == 7
     arch_file = tmp_path / "arch.json"
     arch_file.write_text(SPACE.smallest.to_json())
-    for words in (
-        ("sample", "--num", "1"),
-        ("train", "--resume"),
-        ("export", "--arch", arch_file),
+    for words, told in (
+        (("sample", "--num", "1"), f"`ofa-hw data FOLDER --run {folder}`"),
+        (("train", "--resume"), "must have a table [training]"),
+        (("export", "--arch", arch_file), "must have a table [data]"),
     ):
         result = invoke(*words, "--run", folder)
         lines = [line for line in result.stderr.splitlines() if line.startswith("Error")]
         assert (result.exit_code, len(lines)) == (1, 1), result.output
-        assert "must have a table [" in lines[0]
+        assert told in lines[0]
+
+
+def test_imported_run_with_images_is_sampled_fitted_tuned_and_exported(tmp_path: Path) -> None:
+    file, folder = saved(tmp_path, weights_of(10)), tmp_path / "run"
+    words = ("--data", "fashion-mnist-5000", "--mean", "0.25", "--std", "0.5")
+    assert invoke("import-checkpoint", file, "--space", "fashion", "--run", folder, *words).exit_code == 0
+    run = RunFolder.open(folder)
+    assert (run.config["data"]["mean"], run.config["data"]["std"]) == ([0.25], [0.5])
+    arch_file = tmp_path / "arch.json"
+    arch_file.write_text(SPACE.smallest.to_json())
+    for words in (
+        ("sample", "--num", "10"),
+        ("fit", "--model", "ridge"),
+        ("search", "--objective", "top1", "--objective", "macs", "--evaluations", "200"),
+        ("finetune", "--arch", arch_file, "--images", "64"),
+        ("export", "--arch", arch_file, "--format", "onnx"),
+    ):
+        result = invoke(*words, "--run", folder)
+        assert result.exit_code == 0, result.output
+    card = (folder / "exported" / f"{SPACE.smallest.arch_id}.onnx.md").read_text()
+    assert "0.25" in card
+    assert run.config["imported"]["sha256"] in card
+
+
+def test_images_come_later_and_once(tmp_path: Path) -> None:
+    folder = import_checkpoint(saved(tmp_path, weights_of(10)), SPACE, tmp_path / "run").path
+    told = ("--mean", "0.3", "--std", "0.4")
+    result = invoke("data", "fashion-mnist-5000", "--run", folder, *told)
+    assert result.exit_code == 0, result.output
+    assert RunFolder.open(folder).config["data"]["mean"] == [0.3]
+    result = invoke("data", "fashion-mnist-5000", "--run", folder, *told)
+    assert "that has none" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--mean", "0.3", "--std", "0.4"), "the weights know 7 classes, the images of fashion-mnist-5000 have 10"),
+        ((), "mean and std must hold 1 numbers each"),
+        (("--mean", "0.3", "--std", "0"), "those of std above 0"),
+        (("--mean", "0.3"), "both --mean and --std"),
+        (("--mean", "a", "--std", "0.4"), "a number for each channel"),
+    ],
+)
+def test_images_that_do_not_fit_leave_no_run(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    file = saved(tmp_path, weights_of(7))
+    command = ("import-checkpoint", file, "--space", "fashion", "--run", tmp_path / "run")
+    result = invoke(*command, "--data", "fashion-mnist-5000", *words)
+    assert result.exit_code in (1, 2)
+    assert told in " ".join(result.stderr.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_photos_are_normalised_as_imagenet_where_nothing_else_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, name, index in itertools.product(("train", "val", "test"), "ab", range(2)):
+        path = tmp_path / "photos" / split / name / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+    space = dataclasses.replace(SPACE, in_channels=3, num_classes=2)
+    file = saved(tmp_path, Supernet(space, generator=torch.Generator().manual_seed(0)).state_dict())
+    run = import_checkpoint(file, space, tmp_path / "run", data=str(tmp_path / "photos"))
+    assert open_images(run).val.mean == IMAGENET.mean
+    assert len(sample_run(run, 1)) == 1

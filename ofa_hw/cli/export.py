@@ -19,8 +19,7 @@ from ofa_hw.cli.words import OneOf
     "--format",
     "format_name",
     type=OneOf(("tflite", "tflite-int8", "onnx", "pt2")),
-    default="tflite",
-    show_default=True,
+    help="The form of the file.  [default: by the suffix of --out, else tflite]",
 )
 @click.option("--pixels", is_flag=True, help="The file takes uint8 pixels and normalises them itself.")
 @click.option(
@@ -36,9 +35,9 @@ from ofa_hw.cli.words import OneOf
 @json_option
 def command(
     run: Path | None,
-    pick: int | None,
-    arch_file: Path | None,
-    format_name: str,
+    pick: str | None,
+    arch: str | None,
+    format_name: str | None,
     pixels: bool,
     calibration_images: int,
     out: Path | None,
@@ -52,18 +51,18 @@ def command(
 
     \b
     Example:
-      ofa-hw export --pick 3 --format tflite
+      ofa-hw export --pick 98a78f --out net.onnx
       ofa-hw export --pick 3 --format tflite-int8 --pixels
     """
     from ofa_hw.deploy import export_chosen
     from ofa_hw.run import RunFolder
 
     folder = RunFolder.open(run)
-    arch = chosen_arch(folder, pick, arch_file)
+    network = chosen_arch(folder, pick, arch)
     with show_progress() as progress:
         made = export_chosen(
             folder,
-            arch,
+            network,
             format_name,
             out,
             takes_pixels=pixels,
@@ -72,7 +71,7 @@ def command(
         )
     check = made.check
     facts = dataclasses.asdict(check) | {"path": str(check.path), "card": str(made.card)}
-    facts |= {"is_finetuned": made.is_finetuned, "takes_pixels": pixels, "arch_id": arch.arch_id}
+    facts |= {"is_finetuned": made.is_finetuned, "takes_pixels": pixels, "arch_id": network.arch_id}
     if as_json:
         print_json(facts)
         return

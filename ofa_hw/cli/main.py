@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "Run the whole pipeline on built-in images, in minutes.",
     "train": "Train a supernet: every network of a space in one.",
     "import-checkpoint": "Make a run of a once-for-all checkpoint.",
+    "data": "Give imported weights their images.",
     "sample": "Evaluate random subnets of the trained supernet.",
     "fit": "Fit the accuracy predictor to the evaluated subnets.",
     "profile": "Measure every block of a space on a device.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
+    from ofa_hw.formats.graph import Normalisation
     from ofa_hw.run import RunFolder
     from ofa_hw.space import ArchConfig
 
@@ -53,6 +54,11 @@ def command_line() -> str:
     return shlex.join(["ofa-hw", *words])
 
 
+def told_command(*words: object) -> str:
+    """Return the `ofa-hw` command of `words` as it can be pasted into a shell."""
+    return shlex.join(["ofa-hw", *map(str, words)])
+
+
 def json_option(function: F) -> F:
     """Add `--json`, handed over as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
@@ -65,32 +71,74 @@ def seed_option(function: F) -> F:
     )(function)
 
 
+PICK_HELP = "The network by its id, any unique start of it, or the number of its row in pareto.csv."
+
+
 def chosen_options(function: F) -> F:
-    """Add `--pick` and `--arch`, handed over as `pick` and `arch_file`; `chosen_arch` reads them."""
-    function = click.option(
-        "--arch",
-        "arch_file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="A file with the JSON of an architecture.",
-    )(function)
-    return click.option(
-        "--pick", type=click.IntRange(min=1), help="The network of this place in pareto.csv, the first is 1."
-    )(function)
+    """Add `--pick` and `--arch`, handed over as `pick` and `arch`; `chosen_arch` reads them."""
+    function = click.option("--arch", metavar="FILE|ID", help="A file with the JSON of an architecture, or an id.")(
+        function
+    )
+    return click.option("--pick", metavar="ID|NUMBER", help=PICK_HELP)(function)
 
 
-def chosen_arch(run: RunFolder, pick: int | None, arch_file: Path | None) -> ArchConfig:
+def chosen_arch(run: RunFolder, pick: str | None, arch: str | None) -> ArchConfig:
     """Return the architecture that `--pick` or `--arch` names; a usage error where it is neither or both."""
-    from ofa_hw.search import ParetoFront
+    from ofa_hw.search.chosen import find_network
     from ofa_hw.space import ArchConfig
 
-    if (pick is None) == (arch_file is None):
+    if (pick is None) == (arch is None):
         raise click.UsageError("give either --pick or --arch")
-    if arch_file is not None:
-        return ArchConfig.from_json(arch_file.read_text())
-    archs = ParetoFront.read(run.require(run.front_path, "ofa-hw search"), run.space).archs
-    if pick is None or pick > len(archs):
-        raise click.BadParameter(f"the front has {len(archs)} networks; came {pick}", param_hint="--pick")
-    return archs[pick - 1]
+    if arch is not None and Path(arch).is_file():
+        return ArchConfig.from_json(Path(arch).read_text())
+    return find_network(run, pick or arch or "")
+
+
+def max_bad_images_option(function: F) -> F:
+    """Add `--max-bad-images`, handed over as `max_bad_images`."""
+    return click.option(
+        "--max-bad-images",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Damaged images to leave out.",
+    )(function)
+
+
+class Channels(click.ParamType[Any]):
+    """A number for each channel, separated by commas."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the numbers as a tuple."""
+        try:
+            return value if isinstance(value, tuple) else tuple(float(number) for number in value.split(","))
+        except ValueError:
+            self.fail(f"must be a number for each channel, such as 0.485,0.456,0.406; came {value!r}", param, ctx)
+
+
+def normalisation_options(function: F) -> F:
+    """Add `--mean` and `--std`, handed over as `mean` and `std`; `told_normalisation` reads them."""
+    for name, what in (("--std", "Standard deviation"), ("--mean", "Mean")):
+        function = click.option(
+            name,
+            type=Channels(),
+            metavar="R,G,B",
+            help=f"{what} of the channels, from 0 to 1, that the weights expect.  [default: ImageNet's]",
+        )(function)
+    return function
+
+
+def told_normalisation(mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> Normalisation | None:
+    """Return what `--mean` and `--std` tell together; None where neither was given."""
+    from ofa_hw.formats.graph import Normalisation
+
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        raise click.UsageError("give both --mean and --std, or neither")
+    return Normalisation(mean=mean, std=std)
 
 
 def threads_option(function: F) -> F:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
 from ofa_hw.cli.device_options import changed, reach_options
-from ofa_hw.cli.options import json_option, seed_option
+from ofa_hw.cli.options import json_option, seed_option, told_command
 
 
 class Sizes(click.ParamType[tuple[int, ...]]):
@@ -103,6 +104,9 @@ def command(
     space = find_space(space_name)
     out = out or Path("lut") / f"{device.name}.csv"
     journal = out.with_name(f"{out.name}.journal")
+    if _is_calibrated(out):
+        again = told_command("calibrate", "--lut", out)
+        remark(f"{out} is calibrated, and the new table will not be: calibrate it anew with {again}")
     profiler = get_profiler(device.runtime, device)
     specs = unique_block_specs(space, resolutions)
     with show_progress() as progress:
@@ -125,3 +129,13 @@ def command(
         print_json(facts)
     else:
         print_facts(facts.items(), title=f"{space.name} on {device.name}")
+
+
+def _is_calibrated(path: Path) -> bool:
+    """Return whether a table stands there that is calibrated; one that cannot be read has nothing to lose."""
+    from ofa_hw.errors import OfaHwError
+    from ofa_hw.lut import LatencyTable
+
+    with contextlib.suppress(OfaHwError, OSError):
+        return LatencyTable.read(path).calibration is not None
+    return False

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
-from ofa_hw.cli.options import json_option, run_option, seed_option
+from ofa_hw.cli.options import json_option, run_option, seed_option, told_command
 
 if TYPE_CHECKING:
     from ofa_hw.predictor import AccuracyPredictor
     from ofa_hw.run import RunFolder
     from ofa_hw.search import Limit, NamedObjectives, ParetoFront, Proof
     from ofa_hw.search.front import FrontColumn
+    from ofa_hw.space import Genes
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 ROWS_SHOWN = 20
@@ -128,8 +130,8 @@ def command(
     Accuracy is the predictor's, latency the table's; no network is run. A limit that no network can keep is told at
     once, with the least there is.
 
-    Of several tables, each device gets its own front (pareto-DEVICE.csv), and pareto.csv is the robust front: its
-    latency is the worst over the devices, each relative to that of the largest network there.
+    Of several tables, each device gets its own front (pareto-DEVICE.csv), and pareto.csv is the robust front, whose
+    networks serve them all with the least regret: latency over that of the device's own front at the same top-1.
 
     \b
     Examples:
@@ -138,6 +140,8 @@ def command(
       ofa-hw search --objective macs --objective params --limit peak_memory=256KiB
     """
     from ofa_hw.run import RunFolder
+    from ofa_hw.search.chosen import keep_replaced
+    from ofa_hw.search.front_file import front_text
 
     folder = RunFolder.open(run)
     request = _Request(
@@ -156,6 +160,7 @@ def command(
     named = _read_objectives(folder, luts, predictor, request)
     found = _search(named, request, journals)
     files = {name: path if index == 0 else path.with_stem(f"{path.stem}-{name}") for index, name in enumerate(found)}
+    kept = [keep_replaced(files[name], front_text(front)) for name, (front, _) in found.items()]
     for name, (front, _) in found.items():
         front.write(files[name])
     _remove_journals(journals)
@@ -164,10 +169,14 @@ def command(
         return
     for name, (front, proof) in found.items():
         which = f"{name}: " if len(found) > 1 else ""
-        _show(front, f"{which}{len(front)} networks in {files[name]}")
+        _show(front, which, files[name])
         if proof is not None:
             click.echo(_proof_in_words(proof))
-    remark(f"next: ofa-hw verify --run {folder.path}")
+    for earlier in filter(None, kept):
+        remark(f"the front before is kept as {earlier}")
+    if path == folder.front_path:
+        given = [word for lut in luts for word in ("--lut", lut)]
+        remark(f"next: {told_command('verify' if luts else 'report', '--run', folder.path, *given)}")
 
 
 def _read_objectives(
@@ -193,22 +202,23 @@ def _read_objectives(
 def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[str, tuple[ParetoFront, Proof | None]]:
     """Return the front, or the robust one and each device's, with what is known of how good it is."""
     from ofa_hw.search import ParetoFront
-    from ofa_hw.search.devices import device_problems, search_devices
+    from ofa_hw.search.devices import ROBUST, device_problems, robust_problem, search_devices, shown_beside
     from ofa_hw.search.find import describe_front
     from ofa_hw.search.objectives import SearchProblem
     from ofa_hw.search.proof import prove_front
 
-    limits = _limits(named, request)
+    limits, robust = _limits(named, request), None
     if len(named.latencies) > 1 and not request.objectives:
         problems = device_problems(named, limits)
+        robust = functools.partial(robust_problem, named, limits)
     else:
         objectives = tuple(named[name] for name in request.objectives or ("top1", "latency"))
-        problem = SearchProblem(space=named.space, objectives=objectives, limits=limits)
-        problems = {"front": problem}
+        problems = {"front": SearchProblem(space=named.space, objectives=objectives, limits=limits)}
     start = ParetoFront.read(request.start, named.space).archs if request.start else []
     with show_progress() as progress:
         fronts = search_devices(
             problems,
+            robust=robust,
             num_evaluations=request.evaluations,
             seed=request.seed,
             start=start,
@@ -216,14 +226,19 @@ def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[s
             on_progress=progress,
         )
     found: dict[str, tuple[ParetoFront, Proof | None]] = {}
-    for name, problem in problems.items():
+
+    def describe(name: str, problem: SearchProblem) -> Genes:
         proof = prove_front(problem, fronts[name].genes) if request.prove else None
         genes = fronts[name].genes if proof is None else proof.genes
-        front = describe_front(
-            problem, genes, shown=tuple(named.latencies.values()), num_evaluations=fronts[name].num_evaluations
-        )
+        shown, num_evaluations = shown_beside(problem, named), fronts[name].num_evaluations
+        front = describe_front(problem, genes, shown=shown, num_evaluations=num_evaluations)
         found[name] = (_with_latency(front, name, named), proof)
-    return found
+        return genes
+
+    own = {name: describe(name, problem) for name, problem in problems.items()}
+    if robust:
+        describe(ROBUST, robust(own))
+    return {name: found[name] for name in fronts}
 
 
 def _with_latency(front: ParetoFront, name: str, named: NamedObjectives) -> ParetoFront:
@@ -272,14 +287,15 @@ def _proof_in_words(proof: Proof) -> str:
     return f"no single change of any network improves this front: {proof.num_scored:,} scored, which brought {gap}"
 
 
-def _show(front: ParetoFront, title: str) -> None:
-    """Print networks along the front, sorted as it is."""
+def _show(front: ParetoFront, which: str, path: Path) -> None:
+    """Print networks along the front, sorted as it is, each with the number of its row."""
     num = min(len(front), ROWS_SHOWN)
     rows = sorted({round(step * (len(front) - 1) / max(num - 1, 1)) for step in range(num)})
+    shown = f"{len(rows)} of {len(front)}" if len(rows) < len(front) else f"{len(front)}"
     print_table(
-        ("network", *(column.title for column in front.columns)),
-        [(front.archs[row].arch_id, *(_rounded(column, row) for column in front.columns)) for row in rows],
-        title=title,
+        ("number", "network", *(column.title for column in front.columns)),
+        [(row + 1, front.archs[row].arch_id, *(_rounded(column, row) for column in front.columns)) for row in rows],
+        title=f"{which}{shown} networks in {path}",
     )
 
 

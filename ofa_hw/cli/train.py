@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
-from ofa_hw.cli.options import json_option, note_command, seed_option, threads_option
+from ofa_hw.cli.options import json_option, max_bad_images_option, note_command, seed_option, threads_option
 from ofa_hw.cli.words import OneOf
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 @click.option(
     "--run", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.  [default: runs/SPACE]"
 )
-@click.option("--space", "space_name", default="fashion", show_default=True, help="Name of a space, or a .toml file.")
+@click.option("--space", "space_name", help="Name of a space, or a .toml file.  [default: fashion, or that of --from]")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A run whose weights to begin with; the classifier is new where classes differ.",
+)
 @click.option(
     "--data",
     default="fashion-mnist-5000",
@@ -90,9 +96,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="A moving average of the weights ends each phase; 0: none.",
 )
-@click.option(
-    "--max-bad-images", type=click.IntRange(min=0), default=0, show_default=True, help="Damaged images to leave out."
-)
+@max_bad_images_option
 @click.option(
     "--checkpoint-seconds",
     type=click.FloatRange(min=0),
@@ -106,7 +110,8 @@ if TYPE_CHECKING:
 @json_option
 def command(
     run: Path | None,
-    space_name: str,
+    space_name: str | None,
+    source: Path | None,
     data: str,
     strategy: str | None,
     epochs: float | None,
@@ -132,9 +137,13 @@ def command(
     it at any time: the step at hand is kept, and --resume ends with the same weights as an unbroken run. Under torchrun
     several processes train one supernet.
 
+    With --from it begins with another run's weights, trained or imported; where the classes are the same, progressive
+    shrinking begins behind its first phase.
+
     \b
-    Example:
+    Examples:
       ofa-hw train --space fashion --data fashion-mnist-5000
+      ofa-hw train --from runs/imported --data my-photos --learning-rate 0.05 --run runs/mine
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
@@ -157,7 +166,8 @@ def command(
             # Imported weights have no training to go on with.
             _require_kept(training_config(folder), folder)
         else:
-            space = get_space(space_name)
+            begun = RunFolder.open(source) if source else None
+            space = get_space(space_name or "fashion") if space_name or not begun else begun.space
             folder = RunFolder(run or Path("runs") / space.name)
             if ranks.is_first:
                 create_run(
@@ -173,6 +183,7 @@ def command(
                     augmentation=augmentation,
                     seed=seed,
                     max_bad_images=max_bad_images,
+                    source=begun,
                     progress=progress,
                 )
             ranks.wait()

@@ -9,7 +9,7 @@ import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
 from ofa_hw.cli.device_options import device_of
-from ofa_hw.cli.options import json_option, run_option, seed_option, threads_option
+from ofa_hw.cli.options import PICK_HELP, json_option, run_option, seed_option, threads_option, told_command
 
 if TYPE_CHECKING:
     from ofa_hw.deploy import Verification
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 @click.command()
 @run_option
 @click.option(
-    "--lut", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The table that was searched with."
+    "--lut",
+    "luts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    multiple=True,
+    help="The table that was searched with; given again, further devices, one after the other.",
 )
+@click.option("--pick", "picks", metavar="ID|NUMBER", multiple=True, help=f"{PICK_HELP}  [default: --num along it]")
 @click.option("--num", type=click.IntRange(min=1), default=5, show_default=True, help="Networks along the front.")
 @click.option("--num-random", type=click.IntRange(min=0), default=20, show_default=True, help="Other networks to time.")
 @click.option(
@@ -37,7 +43,8 @@ if TYPE_CHECKING:
 @json_option
 def command(
     run: Path | None,
-    lut: Path,
+    luts: tuple[Path, ...],
+    picks: tuple[str, ...],
     num: int,
     num_random: int,
     finetune_images: int,
@@ -62,34 +69,43 @@ def command(
     from ofa_hw.profiling import plan_for
     from ofa_hw.run import RunFolder
     from ofa_hw.search import ParetoFront
-    from ofa_hw.training import FinetuneConfig, prepare_cpu
-    from ofa_hw.training.runs import training_config
+    from ofa_hw.search.chosen import find_network
+    from ofa_hw.training import prepare_cpu
+    from ofa_hw.training.runs import finetune_config
 
     folder = RunFolder.open(run)
-    table = LatencyTable.read(lut)
-    device = device_of(table)
+    tables = [LatencyTable.read(lut) for lut in luts]
     num_workers = prepare_cpu(threads)
-    archs = ParetoFront.read(folder.require(folder.front_path, f"ofa-hw search --lut {lut}"), folder.space).archs
-    with show_progress() as progress:
-        verification = verify_run(
-            folder,
-            pick_along(predict(folder, archs, table), num),
-            table,
-            get_profiler(device.runtime, device),
-            num_random=num_random,
-            tuning=(
-                FinetuneConfig.like(training_config(folder), num_images=finetune_images) if finetune_images else None
-            ),
-            plan=plan_for(device, max_seconds=max_seconds),
-            num_workers=num_workers,
-            seed=seed,
-            progress=progress,
-        )
-    if as_json:
-        print_json(verification.to_dict())
+    if picks:
+        archs = list(dict.fromkeys(find_network(folder, pick) for pick in picks))
     else:
-        show(verification)
-        remark(f"next: ofa-hw report --run {folder.path}")
+        search = told_command("search", "--lut", luts[0])
+        archs = list(ParetoFront.read(folder.require(folder.front_path, search), folder.space).archs)
+    verifications = []
+    for table in tables:
+        device, predictions = device_of(table), predict(folder, archs, table)
+        with show_progress() as progress:
+            verification = verify_run(
+                folder,
+                predictions if picks else pick_along(predictions, num),
+                table,
+                get_profiler(device.runtime, device),
+                num_random=num_random,
+                tuning=(finetune_config(folder, num_images=finetune_images) if finetune_images else None),
+                plan=plan_for(device, max_seconds=max_seconds),
+                num_workers=num_workers,
+                seed=seed,
+                progress=progress,
+            )
+        verifications.append(verification)
+        if not as_json:
+            show(verification)
+    if as_json:
+        told = [verification.to_dict() for verification in verifications]
+        print_json(told[0] if len(told) == 1 else {"devices": told})
+    else:
+        given = [word for lut in luts for word in ("--lut", lut)]
+        remark(f"next: {told_command('report', '--run', folder.path, *given)}")
 
 
 def show(verification: Verification) -> None:
@@ -104,7 +120,7 @@ def show(verification: Verification) -> None:
             "test, file",
             "latency predicted, ms",
             "measured, ms",
-            "error",
+            "measured − predicted",
         ),
         [
             (
@@ -116,10 +132,11 @@ def show(verification: Verification) -> None:
                 f"{net.exported_test_top1:.3f}",
                 f"{net.predicted_latency_ms:.4f}",
                 f"{net.measured_latency_ms:.4f}",
-                f"{net.predicted_latency_ms / net.measured_latency_ms - 1:+.1%}",
+                f"{net.measured_latency_ms / net.predicted_latency_ms - 1:+.1%}",
             )
             for net in verification.nets
         ],
+        title=f"on {verification.nets[0].device}",
     )
     figures, first = verification.figures, verification.nets[0]
     timed = "the files themselves were timed" if first.is_file_timed else "timed as the device's profiler builds them"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ofa_hw import __version__
 from ofa_hw.deploy.trained import TrainedRun
-from ofa_hw.export import FORMATS, ExportCheck, describe, export_subnet, model_card
+from ofa_hw.export import FORMATS, ExportCheck, choose_format, describe, export_subnet, model_card
 from ofa_hw.files import write_text
 from ofa_hw.formats.graph import Normalisation
 from ofa_hw.progress import ProgressCallback, no_progress
@@ -36,7 +36,7 @@ class ExportedNet:
 def export_chosen(
     run: RunFolder,
     arch: ArchConfig,
-    format_name: str = "tflite",
+    format_name: str | None = None,
     path: Path | None = None,
     *,
     takes_pixels: bool = False,
@@ -45,13 +45,15 @@ def export_chosen(
 ) -> ExportedNet:
     """Write `arch` with the best weights that `run` has, and its card, a Markdown file of the same name.
 
-    `path` None is a file of the run's folder of exports, named by `arch_id`. A file that `takes_pixels` normalises by
-    itself. The scales of an int8 file are those of `num_calibration_images` training images.
+    `format_name` None is that of the suffix of `path`, or TFLite. `path` None is a file of the run's folder of exports,
+    named by `arch_id`, with `.pixels` behind it where it `takes_pixels`: such a file normalises by itself. The scales
+    of an int8 file are those of `num_calibration_images` training images.
 
     Raises:
-        RunError, InvalidInputError: as `TrainedRun.best`.
+        RunError, InvalidInputError: as `TrainedRun.best`; or the suffix is of another format.
         ExportError: the file does not compute what the network computes.
     """
+    format_name = choose_format(format_name, path)
     trained = TrainedRun(run)
     subnet, is_finetuned = trained.best(arch)
     check = export_network(
@@ -85,11 +87,12 @@ def export_network(
     images = trained.images
     normalisation = Normalisation(mean=images.test.mean, std=images.test.std) if takes_pixels else None
     test, is_int8 = _all(images.test, arch), FORMATS[format_name].dtype == "int8"
+    name = f"{arch.arch_id}{'.pixels' if takes_pixels else ''}{FORMATS[format_name].suffix}"
     return export_subnet(
         subnet,
         trained.space,
         arch,
-        path or trained.folder.exported_path / f"{arch.arch_id}{FORMATS[format_name].suffix}",
+        path or trained.folder.exported_path / name,
         format_name,
         images=_pixels(test, normalisation) if normalisation else test,
         labels=images.test.labels,
@@ -127,6 +130,7 @@ def _metadata(trained: TrainedRun, *, is_finetuned: bool) -> Mapping[str, str]:
         "run": trained.folder.path.resolve().name,
         "images": Path(data.get("source", "unknown")).name,
         "training_seed": training.get("seed"),
+        **({"imported_sha256": config["imported"]["sha256"]} if "imported" in config else {}),
         "supernet_sha256": trained.checkpoint,
         "weights": "fine-tuned for this network" if is_finetuned else "as in the supernet",
     }

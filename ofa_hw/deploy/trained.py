@@ -13,7 +13,8 @@ from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig
 from ofa_hw.training.checkpoint import read_weights, save_weights
 from ofa_hw.training.evaluate import SubnetJudge, corner_archs, predict_logits, score_logits
-from ofa_hw.training.runs import Images, load_supernet, open_images, training_config
+from ofa_hw.training.runs import Images, load_supernet, num_calibration_images, open_images
+from ofa_hw.training.start import has_blank_classifier
 
 
 class TrainedRun:
@@ -43,13 +44,15 @@ class TrainedRun:
             load_supernet(self.folder),
             self.images.train,
             self.images.val,
-            num_calibration_images=training_config(self.folder).num_calibration_images,
+            num_calibration_images=num_calibration_images(self.folder),
             checkpoint=self.checkpoint,
         )
 
     @functools.cached_property
-    def teacher(self) -> nn.Sequential:
-        """The largest network, which teaches others while they are fine-tuned."""
+    def teacher(self) -> nn.Sequential | None:
+        """The largest network, which teaches others in fine-tuning; None where it does not know the classes."""
+        if has_blank_classifier(self.folder):
+            return None
         return self.judge.calibrated(self.space.largest).requires_grad_(False)
 
     def weights_path(self, arch: ArchConfig) -> Path:

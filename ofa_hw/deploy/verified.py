@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class VerifiedNet:
     exported_test_top1_agreement: float
     exported_max_logit_error: float
     is_file_timed: bool
+    device: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -190,13 +191,16 @@ def verify_run(
             exported_test_top1_agreement=net.check.top1_agreement,
             exported_max_logit_error=net.check.max_logit_error,
             is_file_timed=is_file_timed,
+            device=table.device,
         )
         for prediction, net, timing in zip(predictions, nets, measured, strict=False)
     )
     for net, timing in zip(nets, measured, strict=False):
         preparation.write_card(net, _timing_in_words(timing, is_file_timed=is_file_timed))
-    _write_csv(run.whole_nets_path, whole_nets)
-    _write_csv(run.verified_path, verified)  # the last: where it is, all is
+    _write_csv(run.whole_nets_path, map(dataclasses.asdict, whole_nets))
+    elsewhere = _verified_on_others(run.verified_path, table.device)
+    # The last: where it is, all is.
+    _write_csv(run.verified_path, [*elsewhere, *map(dataclasses.asdict, verified)])
     preparation.forget()
     return Verification(nets=verified, whole_nets=whole_nets)
 
@@ -244,9 +248,19 @@ def _timing_in_words(timing: NetworkMeasurement, *, is_file_timed: bool) -> str:
     return f"{told} It is the network as the profiler of {where.runtime} builds it that was timed, and not this file."
 
 
-def _write_csv(path: Path, rows: Sequence[VerifiedNet] | Sequence[WholeNet]) -> None:
+def _verified_on_others(path: Path, device: str) -> list[dict[str, Any]]:
+    """Return the rows of networks that were verified on other devices, as they stand in the file."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [dict(row) for row in csv.DictReader(file)]
+    return [row for row in rows if row.get("device", device) != device]
+
+
+def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    rows = list(rows)
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(rows[0])], lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(dataclasses.asdict(row) for row in rows)
+    writer.writerows(rows)
     write_text(path, text.getvalue())

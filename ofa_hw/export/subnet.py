@@ -62,7 +62,7 @@ def export_subnet(
     space: SearchSpace,
     arch: ArchConfig,
     path: str | Path,
-    format: str = "tflite",  # noqa: A002  (the name that users know)
+    format: str | None = None,  # noqa: A002  (the name that users know)
     *,
     images: Tensor | None = None,
     labels: Tensor | None = None,
@@ -73,20 +73,20 @@ def export_subnet(
 ) -> ExportCheck:
     """Write `subnet`, a network of `build_subnet(space, arch)`, to `path` and compare the file with torch.
 
-    `tflite` takes one image (1, h, w, channels) at a time, `onnx` one (1, channels, h, w), as does `pt2`, a torch
-    ExportedProgram; `tflite-int8` is int8 throughout, its scales from what the `calibration` images (n, channels, h,
-    w) make of every value. The comparison runs on `images`, with their `labels` (n,) where given; without them on eight
-    of noise. Images and calibration are normalised as in training. With `normalisation` the file normalises by itself
-    and takes uint8 pixels; so must `images` be. The file is there only where it passed.
+    The format is by default that of the suffix of `path`. `tflite` takes one image (1, h, w, channels) at a time,
+    `onnx` one (1, channels, h, w), as does `pt2`, a torch ExportedProgram; `tflite-int8` is int8 throughout, its scales
+    from what the `calibration` images (n, channels, h, w) make of every value. The comparison runs on `images`, with
+    their `labels` (n,) where given; without them on eight of noise. Images and calibration are normalised as in
+    training. With `normalisation` the file normalises by itself and takes uint8 pixels; so must `images` be. The file
+    is there only where it passed.
 
     Raises:
-        InvalidInputError: the format is unknown, or int8 lacks its calibration images.
+        InvalidInputError: the format is unknown, or not that of the suffix, or int8 lacks its calibration images.
         MissingDependencyError: the format's runtime is not installed.
         ExportError: a logit is off by more than 1e-4 of their spread; of int8, another class for more than a tenth.
     """
-    if format not in FORMATS:
-        raise InvalidInputError(f"format must be one of {', '.join(FORMATS)}; came {format!r}")
     path = Path(path)
+    name = choose_format(format, path)
     images = _noise(space, arch, normalisation) if images is None else images
     network = PixelNet(subnet, normalisation).eval() if normalisation else subnet.eval()
     job = _Job(
@@ -97,13 +97,13 @@ def export_subnet(
         normalisation=normalisation,
         metadata={"arch": arch.to_json(), "space": space.name, **(metadata or {})},
     )
-    content, run = FORMATS[format].write(job)
+    content, run = FORMATS[name].write(job)
     with torch.no_grad():
         expected = torch.cat([network(part) for part in torch.split(images, 250)]).numpy()
     found = _run_all(run, images.numpy(), progress)
     check = ExportCheck(
         path=path,
-        format=format,
+        format=name,
         num_bytes=len(content),
         num_images=len(images),
         max_logit_error=float(np.abs(found - expected).max() / max(expected.std(), 1e-12)),
@@ -114,6 +114,27 @@ def export_subnet(
     _judge(check)
     write_bytes(path, content)
     return check
+
+
+def choose_format(name: str | None, path: Path | None) -> str:
+    """Return the format `name`, or without one that of the suffix of `path`; TFLite where neither is given.
+
+    Raises:
+        InvalidInputError: there is no such format or suffix, or the suffix is that of another format.
+    """
+    if name is not None and name not in FORMATS:
+        raise InvalidInputError(f"format must be one of {', '.join(FORMATS)}; came {name!r}")
+    if path is None:
+        return name or "tflite"
+    # Of .tflite and .int8.tflite the longer one tells more; int8 may be called .tflite alone.
+    by_suffix = sorted(FORMATS, key=lambda known: len(FORMATS[known].suffix), reverse=True)
+    told = next((known for known in by_suffix if path.name.endswith(FORMATS[known].suffix)), None)
+    if told is None and name is None:
+        suffixes = ", ".join(known.suffix for known in FORMATS.values())
+        raise InvalidInputError(f"the file must end in one of {suffixes}, or its format be given; came {path.name!r}")
+    if name is None or told is None or name == told or (told, name) == ("tflite", "tflite-int8"):
+        return name or str(told)
+    raise InvalidInputError(f"{path} must be of the format of its suffix, {told}; came format {name}: give one of them")
 
 
 def describe(classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> dict[str, str]:

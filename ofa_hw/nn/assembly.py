@@ -1,7 +1,7 @@
 """Blocks put together from ready weights, for subnets that are cut by the thousand.
 
-To construct a layer costs torch more than to copy its weights: it allocates and initialises what is thrown away. Here a
-block of each form is constructed once, without weights, as the mould of all others.
+Constructing a layer takes torch longer than copying its weights: it allocates and initialises tensors that are then
+thrown away. Here a block of each form is constructed once, without weights, and serves as the mould of all others.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from ofa_hw.nn.block import build_block
 def assemble_block(
     spec: BlockSpec, weights: Mapping[str, Tensor], *, bn_eps: float, bn_momentum: float, training: bool
 ) -> nn.Module:
-    """Return a module like that of `build_block(spec)` which holds the tensors `weights` themselves.
+    """Return a module like that of `build_block(spec)` whose tensors are those of `weights`, not copies.
 
-    `weights` has each name of the block's state dict, shapes as `spec` asks.
+    `weights` has each name of the block's state dict, with the shapes that `spec` asks for.
     """
+    # Weights do not depend on the size of the input, so that blocks of all sizes share a mould.
     any_size = dataclasses.replace(spec, input_size=1)
     block = _cast(_mould(any_size, bn_eps, bn_momentum, training), weights)
     block.spec = spec
@@ -34,8 +35,8 @@ def assemble_block(
 class _Mould:
     """What a module is made of beside its tensors.
 
-    `plain` are the attributes that copies share, `own` makes those that each has for itself: its hooks, and the dicts
-    of its tensors and children. Tensors come with their name in the state dict of the whole block.
+    `plain` are attributes that all copies share; `own` makes those that each copy needs for itself: hooks, and dicts of
+    tensors and children. Each tensor has its name in the module and its name in the block's state dict.
     """
 
     kind: type[nn.Module]
@@ -48,6 +49,7 @@ class _Mould:
 
 @functools.lru_cache(maxsize=512)
 def _mould(spec: BlockSpec, bn_eps: float, bn_momentum: float, training: bool) -> _Mould:
+    # On the meta device tensors have shapes but no memory, and are not initialised.
     with torch.device("meta"):
         return _mould_of(build_block(spec, bn_eps=bn_eps, bn_momentum=bn_momentum).train(training), "")
 
@@ -58,6 +60,7 @@ def _mould_of(module: nn.Module, prefix: str) -> _Mould:
     return _Mould(
         kind=type(module),
         plain={name: value for name, value in attributes.items() if name not in own},
+        # torch keeps hooks, parameters, buffers and children in dicts and sets.
         own=tuple((name, value.copy if value else type(value)) for name, value in own.items()),
         parameters=tuple((name, prefix + name) for name, value in module._parameters.items() if value is not None),
         buffers=tuple((name, prefix + name) for name in module._buffers),
@@ -67,6 +70,7 @@ def _mould_of(module: nn.Module, prefix: str) -> _Mould:
 
 def _cast(mould: _Mould, weights: Mapping[str, Tensor]) -> nn.Module:
     """Return a module from `mould` whose tensors are `weights`."""
+    # Not by `__init__`, which would allocate the weights.
     module: nn.Module = object.__new__(mould.kind)
     attributes = vars(module)
     attributes.update(mould.plain)

@@ -11,9 +11,10 @@ from ofa_hw.nn.layers import leading
 
 
 class ElasticBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that acts with its first channels on an input that has fewer; in training their statistics move.
+    """Batch norm whose first channels act on an input that has fewer; in training only their statistics are updated.
 
-    `over_processes` does in training what `F.batch_norm` does, over more images than come here (see `synchronised`).
+    `over_processes`, where it is set, replaces `F.batch_norm` in training: it takes the statistics over the images of
+    several processes (see `synchronised`).
     """
 
     over_processes: Callable[..., Tensor] | None = None
@@ -25,6 +26,7 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             mean, var = leading(self.running_mean, channels), leading(self.running_var, channels)
             return F.batch_norm(x_BCHW, mean, var, scale, shift, False, 0.0, self.eps)
+        # F.batch_norm updates running statistics in place but leaves this counter to the module.
         self.num_batches_tracked.add_(1)
         mean, var = leading(self.running_mean, channels), leading(self.running_var, channels)
         if self.over_processes is not None:

@@ -15,7 +15,7 @@ from ofa_hw.nn.layers import activate, make_layer
 class Block(nn.Module):
     """The block that `spec` describes: (n, in_channels, h, w) to (n, out_channels, h', w'), or (n, classes).
 
-    Its layers and batch norms are submodules by the names that its family gives them.
+    Its layers and batch norms are submodules under the names that its family gives them.
     """
 
     def __init__(self, spec: BlockSpec, *, bn_eps: float = 1e-5, bn_momentum: float = 0.1) -> None:
@@ -28,6 +28,7 @@ class Block(nn.Module):
                 self._add(layer.norm, self.make_norm(layer.out_channels, eps=bn_eps, momentum=bn_momentum))
 
     make_norm: Callable[..., nn.Module] = nn.BatchNorm2d
+    """What the elastic block replaces."""
 
     def extra_repr(self) -> str:
         """Return what the block is."""
@@ -50,6 +51,7 @@ class Block(nn.Module):
         return activate(self.named_part(layer.norm)(y) if layer.norm else y, layer.activation)
 
     def _add(self, name: str, module: nn.Module) -> None:
+        # A name may have dots, such as `se.conv_reduce`: what stands before them becomes plain modules.
         *folders, last = name.split(".")
         parent: nn.Module = self
         for folder in folders:
@@ -69,7 +71,7 @@ def build_block(spec: BlockSpec, *, bn_eps: float = 1e-5, bn_momentum: float = 0
 
 
 def run_graph(graph: BlockGraph, x: Tensor, apply: Callable[[Layer, Tensor], Tensor]) -> Tensor:
-    """Return what `graph` computes of `x`, of whatever size, where `apply` computes its layers."""
+    """Return the output of `graph` for `x`, whose size may differ from the graph's; `apply` computes its layers."""
     values = {graph.source.name: x}
     for operation, dead in zip(graph.operations, graph.dead_after, strict=True):
         y = apply(operation, values[operation.source.name]) if isinstance(operation, Layer) else _run(operation, values)

@@ -1,9 +1,9 @@
 """Depthwise convolution whose weight gradient is quick on a CPU.
 
-oneDNN's fast weight gradient of depthwise convolutions is for kernels of at most 3 columns, of any height; wider ones
-take it up to 30 times as long as the forward pass. Two other ways give the same gradient: strips of 3 columns, each
-with the incoming gradient moved to where the strip is the middle; or, for what the strips do not reach, a depthwise
-convolution of each image's channel with the gradient that came back to it.
+oneDNN computes the weight gradient of a depthwise convolution fast where the kernel has at most 3 columns, whatever its
+height; wider kernels take it up to 30 times as long as the forward pass. Two other ways give the same gradient. One
+cuts the kernel into strips of 3 columns and shifts the incoming gradient so that each strip is in the middle. The
+other, for what strips do not cover, convolves each channel of each image with the gradient that came back to it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SMALLEST_KERNEL = 5
+"""Smaller kernels are fast in oneDNN itself."""
 LARGEST_OUTPUT = 6
 """Up to this output size in pixels the gradient as a convolution of maps is faster than oneDNN's own."""
 
@@ -22,7 +23,7 @@ LARGEST_OUTPUT = 6
 def depthwise_conv(x_BCHW: Tensor, weight_C1KK: Tensor, stride: int) -> Tensor:
     """Return the depthwise convolution (n, channels, h', w') of `x_BCHW`, padded so that stride 1 keeps the size.
 
-    In half precision it is torch's own, gradients too.
+    Under autocast, for an input of another type than the weight, and on other devices it is torch's own, gradient too.
     """
     channels, _, kernel_size, _ = weight_C1KK.shape
     is_full = x_BCHW.is_cpu and x_BCHW.dtype == weight_C1KK.dtype and not torch.is_autocast_enabled("cpu")
@@ -65,8 +66,9 @@ def _takes_strips(x_BCHW: Tensor, kernel_size: int, stride: int) -> bool:
 def _gradient_by_strips(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int) -> Tensor:
     """Return (channels, 1, kernel_size, kernel_size): the columns in the middle, and those up to 2 off on each side.
 
-    A tap at `move` + 1, 0 or -1 columns from the centre is one at 1, 0 or -1 for the gradient moved by `move`. What is
-    moved over the edge would have met the outermost columns of taps nearer to the centre, which are not taken.
+    With the gradient shifted by `move` columns, the taps at `move` - 1, `move` and `move` + 1 columns from the centre
+    are the three of the strip. What is shifted over the edge matters only to the tap nearest to the centre, which is
+    not taken from a strip beside the middle.
     """
     centre = kernel_size // 2
     strip = grad_BCHW.new_empty(grad_BCHW.shape[1], 1, kernel_size, 3)
@@ -80,9 +82,11 @@ def _gradient_by_strips(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int) -> 
 def _gradient_of_maps(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int, stride: int) -> Tensor:
     """Return (channels, 1, kernel_size, kernel_size): every image's channels as channels of one image, then summed."""
     num, channels = x_BCHW.shape[:2]
+    # Through HWBC, so that the one image with B x C channels is in channels-last order.
     as_image = x_BCHW.permute(2, 3, 0, 1).reshape(1, *x_BCHW.shape[2:], -1).permute(0, 3, 1, 2)
     as_kernels = grad_BCHW.permute(2, 3, 0, 1).reshape(1, *grad_BCHW.shape[2:], -1).permute(3, 0, 1, 2)
     taps = F.conv2d(as_image, as_kernels, None, 1, kernel_size // 2, stride, num * channels)
+    # With a stride the output may have more rows and columns than the kernel has taps.
     return taps[0, :, :kernel_size, :kernel_size].reshape(num, channels, kernel_size, kernel_size).sum(0)[:, None]
 
 

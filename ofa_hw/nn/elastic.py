@@ -1,8 +1,8 @@
 """The elastic block: a module of the largest size that also acts as every smaller block of its position.
 
-A width is the first channels of a layer, a smaller kernel the centre of the next larger one, passed through a learnt
-linear map that all channels share and that starts as the identity (arXiv 1908.09791, section 3.2). Which block to act
-as comes with the input, so that nothing is switched.
+A smaller width is the first channels of a layer. A smaller kernel is the centre of the next larger one, passed through
+a learnt linear map that all channels share and that starts as the identity (arXiv 1908.09791, section 3.3). Which block
+to act as is an argument of `forward`, not a state of the module.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ofa_hw.nn.layers import activate, leading
 
 
 class ElasticBlock(Block):
-    """All blocks of one position in one set of weights; `forward` takes the block to act as beside the input."""
+    """All blocks of one position in one set of weights; `forward` takes the input and the block to act as."""
 
     make_norm = ElasticBatchNorm2d
 
@@ -37,7 +37,7 @@ class ElasticBlock(Block):
         bn_eps: float = 1e-5,
         bn_momentum: float = 0.1,
     ) -> None:
-        """Make the block whose largest form is `spec`; `values` are those of each choice, rising."""
+        """Make the block whose largest form is `spec`; `values` lists those of each choice, from small to large."""
         super().__init__(spec, bn_eps=bn_eps, bn_momentum=bn_momentum)
         self.kernel_sizes = {
             layer.name: tuple(int(size) for size in (values or {}).get(layer.kernel_choice, (layer.kernel_size,)))
@@ -54,7 +54,7 @@ class ElasticBlock(Block):
         return run_graph(block_graph(spec), x_BCHW, self.compute)
 
     def compute(self, layer: Layer, x: Tensor) -> Tensor:
-        """Return what a layer, a slice of this block's, makes of `x`, batch norm and activation behind it."""
+        """Return the output of `layer`, a slice of this block's own, for `x`, with its batch norm and activation."""
         module, weight = self.named_part(layer.name), self.weight_of(layer)
         bias = leading(module.bias, layer.out_channels) if layer.has_bias else None
         if layer.is_linear:
@@ -66,11 +66,12 @@ class ElasticBlock(Block):
         return activate(self.named_part(layer.norm)(y) if layer.norm else y, layer.activation)
 
     def weight_of(self, layer: Layer) -> Tensor:
-        """Return the weight of `layer`, a slice of the largest, its kernel transformed where it is smaller."""
+        """Return the weight of `layer`: a slice of the largest, its kernel transformed where it is smaller."""
         weight = self.named_part(layer.name).weight
         num_out, num_in = layer.weight_shape[:2]
         weight = leading(leading(weight, num_out), num_in, dim=1)
         for larger, smaller in self._steps(layer):
+            # The steps go down one size at a time: 5 from 7, then 3 from the 5 that came out.
             if larger <= layer.kernel_size:
                 break
             matrix = self._parameters[_transform_name(layer, larger, smaller)]
@@ -97,8 +98,8 @@ class ElasticBlock(Block):
     def start_alike(self) -> None:
         """Change the new weights, in place, so that every kernel size and depth computes the same.
 
-        Of a kernel only the centre of the smallest size is not 0, and it is as large as the fan-out of that size asks;
-        a layer that may be left out begins as the identity. A block with a shortcut begins as the shortcut alone: the
+        A kernel is 0 outside the centre of the smallest size, and the centre is scaled to the fan-out of that size. A
+        layer that may be left out begins as the identity. A block with a shortcut begins as the shortcut alone: the
         scale of the batch norm that ends its main path is 0.
         """
         graph = block_graph(self.spec)
@@ -110,6 +111,7 @@ class ElasticBlock(Block):
             elif len(sizes) > 1:
                 centre = _centre(weight, sizes[0]).clone()
                 weight.zero_()
+                # He's standard deviation goes with 1 / kernel size.
                 _centre(weight, sizes[0]).copy_(centre * sizes[-1] / sizes[0])
         ends = {
             value.name
@@ -118,7 +120,7 @@ class ElasticBlock(Block):
             for value in (operation.other,)
         }
         for layer in graph.layers:
-            # Behind an activation a scale of 0 would leave no gradient.
+            # With an activation behind it, a scale of 0 would leave no gradient.
             if layer.target.name in ends and layer.norm and layer.activation == "none":
                 self.named_part(layer.norm).weight.zero_()
 
@@ -126,15 +128,17 @@ class ElasticBlock(Block):
     def sort_channels(self, bounds: tuple[int, ...]) -> None:
         """Order the hidden channels, in place, by falling importance within each band of `bounds`.
 
-        Importance is the L1 norm of what the last layer that reads a channel makes of it. `bounds` are rising channel
-        counts that end with all channels: (40, 60, 80) sorts channels 0-39, 40-59 and 60-79 each on their own; what
-        hidden channels are squeezed to is sorted as a whole. The largest form computes the same as before.
+        Importance is the L1 norm of the weights by which the last layer that reads a channel reads it. `bounds` are
+        rising channel counts that end with all channels: (40, 60, 80) sorts channels 0-39, 40-59 and 60-79 each on
+        their own. The channels inside squeeze-and-excite are sorted as a whole. The largest form computes the same as
+        before.
         """
         graph = block_graph(self.spec)
         for dim in graph.sortable_dims:
             readers = [layer for layer in graph.layers if layer.source.dim == dim and not layer.is_depthwise]
             importance = self.named_part(readers[-1].name).weight.abs().sum((0, 2, 3))
             order = order_in_bands(importance, bounds if dim.startswith(HIDDEN) else (len(importance),))
+            # Kernel transforms are shared by all channels, so that they need no new order.
             for layer in readers:
                 permute(self.named_part(layer.name).weight, order, dim=1)
             for layer in graph.layers:

@@ -26,6 +26,7 @@ def fold_block(spec: BlockSpec, block: nn.Module) -> FoldedBlock:
         if layer.norm:
             norm = block.get_submodule(layer.norm)
             scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+            # Families give a layer with a batch norm no bias of its own, so there is none to fold.
             weight = weight * scale.reshape(-1, 1, 1, 1)
             bias = norm.bias.detach().double() - norm.running_mean.double() * scale
         weights[f"{layer.name}.weight"] = weight.float().contiguous().numpy()

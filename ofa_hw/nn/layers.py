@@ -29,13 +29,13 @@ def activate(y: Tensor, name: str) -> Tensor:
 
 
 def channels_last(net: Net) -> Net:
-    """Return `net`, its weights in place in the memory order that convolutions on a CPU are fastest in."""
+    """Return `net`, its weights changed in place to channels last, in which convolutions on a CPU are fastest."""
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net
 
 
 def leading(tensor: Tensor, num: int, *, dim: int = 0) -> Tensor:
-    """Return the first `num` entries of `tensor`; where these are all, the tensor itself: autograd pays for a slice."""
+    """Return the first `num` entries of `tensor`; the tensor itself if these are all: a slice costs autograd time."""
     return tensor if tensor.shape[dim] == num else tensor.narrow(dim, 0, num)
 
 

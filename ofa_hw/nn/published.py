@@ -1,4 +1,4 @@
-"""Once-for-all's published checkpoints: read without pickle's powers, their key names translated to ours."""
+"""Once-for-all's published checkpoints: read without running pickled code, their key names translated to ours."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ def num_published_classes(space: SearchSpace, state: Mapping[str, Any]) -> int:
 
 
 def _our_key(space: SearchSpace, key: str) -> str:
+    # DataParallel puts this before every name.
     plain = key.removeprefix("module.")
     for wrapped, bare in _SAME:
         plain = plain.replace(wrapped, bare)
@@ -127,12 +128,13 @@ def _classifier_place(space: SearchSpace) -> str:
 def _block_of(space: SearchSpace, part: str, index: int) -> tuple[str, str] | None:
     """Return the module of once-for-all's block and its family; None where the space has no such block.
 
-    MobileNets' block 0 is the static one. ResNets' stem is what our first stages are, of plain convolutions.
+    Block 0 of a MobileNet is the static one. The blocks of a ResNet's stem are our first stages, of plain convolutions.
     """
     parts = [get_family(space.stages[stage].kind).published_part for stage in space.position_stages]
     num_stem = sum(name != "blocks" for name in parts)
     if part == "blocks" and index == 0 and space.first_channels:
         return "before.1", FIRST
+    # Their `blocks` are counted from behind the stem, and for MobileNets include the static block.
     position = index if part != "blocks" else index + num_stem - bool(space.first_channels)
     if position >= len(parts) or parts[position] != part:
         return None

@@ -1,4 +1,4 @@
-"""Batch-norm statistics of a subnet, taken anew: those of the supernet belong to no subnet (arXiv 1908.09791, 3.3)."""
+"""Batch-norm statistics of one subnet, computed anew: the supernet's are a mixture over many subnets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ofa_hw.space import ArchConfig
 def recalibrate_batch_norm(net: nn.Module, batches: Iterable[Tensor], arch: ArchConfig | None = None) -> None:
     """Replace, in place, the batch-norm statistics of `net` by those of `batches`, image tensors (n, channels, h, w).
 
-    Each statistic is the mean over the batches, weighted by their sizes, of the batch means and of the biased batch
-    variances; each batch is normalised by its own. Of a `Supernet` the statistics that `arch` uses are written (None:
-    the largest architecture), and no others.
+    Each statistic is the mean over the batches, weighted by their sizes, of the batch means or of the biased batch
+    variances; each batch is normalised by its own. Of a `Supernet` only the statistics that `arch` uses are written
+    (None: the largest architecture).
 
     Raises:
         InvalidInputError: there is no batch.
@@ -47,6 +47,7 @@ def _recalibrate(net: nn.Module, batches: Iterable[Tensor]) -> None:
     counts = dict.fromkeys(norms, 0)
 
     def count_values(norm: nn.Module, inputs: tuple[Tensor], _: Tensor) -> None:
+        # Values for each channel: images times pixels.
         counts[norm] = inputs[0].numel() // inputs[0].shape[1]
 
     hooks = [norm.register_forward_hook(count_values) for norm in norms]
@@ -59,6 +60,7 @@ def _recalibrate(net: nn.Module, batches: Iterable[Tensor]) -> None:
             num_images += len(x_BCHW)
             for norm, mean, variance in zip(norms, means, variances, strict=True):
                 mean.add_(norm.running_mean, alpha=len(x_BCHW))
+                # torch keeps the unbiased variance; eval mode should see what the batch was normalised by.
                 variance.add_(norm.running_var, alpha=len(x_BCHW) * (counts[norm] - 1) / counts[norm])
     finally:
         for hook in hooks:

@@ -1,4 +1,4 @@
-"""What folded blocks compute, by torch: the reference that every runtime's model is checked against."""
+"""The output of folded blocks, computed by torch: the reference that every runtime's model is checked against."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_blocks_with_values(
 
 
 def value_ranges(blocks: Sequence[FoldedBlock], x_BCHW: npt.NDArray[np.float32]) -> dict[str, tuple[float, float]]:
-    """Return the least and greatest of every value between the operations of `blocks`, on the images that came."""
+    """Return the least and the greatest number in every value between the operations of `blocks`, for these images."""
     _, values = run_blocks_with_values(blocks, x_BCHW)
     return {name: (float(value.min()), float(value.max())) for name, value in values.items()}
 

@@ -24,8 +24,9 @@ from ofa_hw.space import ArchConfig, SearchSpace
 class Supernet(nn.Module):
     """Every architecture of `space` in one set of weights (arXiv 1908.09791).
 
-    Its parts are the blocks of the largest architecture: `before` and `after` belong to all architectures, of `stages`
-    the first of each as many as its depth. Weights start by He's fan-out rule, drawn from `generator`.
+    Its parts are the blocks of the largest architecture. Every architecture passes through `before` and `after`, and
+    through the first blocks of each of the `stages`, as many as its depth. Weights start by He's fan-out rule, the
+    classifier's uniformly, drawn from `generator`.
     """
 
     def __init__(self, space: SearchSpace, *, generator: torch.Generator | None = None) -> None:
@@ -37,6 +38,7 @@ class Supernet(nn.Module):
         norms = {"bn_eps": space.bn_eps, "bn_momentum": space.bn_momentum}
         self.before = nn.ModuleList(ElasticBlock(spec, **norms) for spec in specs[:num_before])
         positions = zip(specs[num_before : num_before + num_positions], space.position_values, strict=True)
+        # One iterator over all positions, from which each stage takes as many as its greatest depth.
         blocks = (ElasticBlock(spec, values=values, **norms) for spec, values in positions)
         self.stages = nn.ModuleList(
             nn.ModuleList(itertools.islice(blocks, max(space.stage_depths(stage))))
@@ -60,7 +62,7 @@ class Supernet(nn.Module):
     def forward(self, x_BCHW: Tensor, arch: ArchConfig | None = None) -> Tensor:
         """Return the logits (n, num_classes) of `arch` (None: the largest) for images (n, in_channels, h, w).
 
-        The images should have the size `arch.resolution`; any other size passes through as well.
+        The images should have the size `arch.resolution`; other sizes work too.
 
         Raises:
             InvalidInputError: `arch` is not of this space.
@@ -85,18 +87,19 @@ class Supernet(nn.Module):
     def twin(self) -> Supernet:
         """Return a supernet on the same weights in memory, with statistics and a place in autograd of its own.
 
-        Two threads must not share a parameter that wants a gradient: torch locks it and Python in either order, and
-        each may wait for the other for ever. Twins share the numbers alone.
+        Two threads must not share a parameter that requires a gradient: torch takes its lock and Python's in either
+        order, so that they may deadlock. Twins share only the numbers.
         """
+        # deepcopy's memo: where it meets a parameter it takes the alias, which shares the memory.
         aliases = {id(parameter): nn.Parameter(parameter.data) for parameter in self.parameters()}
         return copy.deepcopy(self, aliases)
 
     def start_alike(self) -> None:
         """Change the new weights, in place, so that all kernel sizes and depths of a stage compute the same.
 
-        What subnets share then serves them all from the first step. A block with a shortcut begins as the shortcut, the
-        scale of its last batch norm 0 (arXiv 2003.11142, section 3); a kernel is 0 around its smallest size. Widths
-        begin apart. `benchmarks/strategies.py` compares training with and without it.
+        The shared weights then suit all of them from the first step. A block with a shortcut begins as the shortcut,
+        the scale of its last batch norm 0 (arXiv 2003.11142, section 3); a kernel is 0 outside its smallest size.
+        Networks of different widths still differ. `benchmarks/strategies.py` compares training with and without it.
         """
         for stage in self.stages:
             for block in stage:
@@ -105,9 +108,9 @@ class Supernet(nn.Module):
     def sort_channels(self, stage: int = 0) -> None:
         """Order the hidden channels of every elastic block by importance, in place, before widths open.
 
-        `stage` counts the widths below the largest that are trained already: with 0 all channels are sorted, with 1
-        those of the second largest expand ratio and the rest each within their band, and so on. The largest
-        architecture computes the same as before.
+        `stage` is the number of widths below the largest that are trained already. With 0 all channels are sorted
+        together; with 1 those of the second largest expand ratio and the remaining ones are sorted separately, and so
+        on, so that trained widths keep their channels. The largest architecture computes the same as before.
 
         Raises:
             InvalidInputError: `stage` is not 0 to the number of expand ratios - 1.

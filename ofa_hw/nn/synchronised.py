@@ -1,4 +1,4 @@
-"""Batch norm over the images of several processes, with the gradient that one process on all images has."""
+"""Batch norm over the images of several processes, with the gradient that one process would have on all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ofa_hw.nn.batch_norm import ElasticBatchNorm2d
 def synchronise_norms(net: nn.Module, group: dist.ProcessGroup) -> None:
     """Let every elastic batch norm of `net` take its statistics in training over the processes of `group`.
 
-    Each process must bring as many images. A group is for one thread: its processes meet at one batch norm at a time.
+    Every process must bring the same number of images. A group is for one thread: two threads that met at different
+    batch norms of it would mix up their exchanges.
     """
     for module in net.modules():
         if isinstance(module, ElasticBatchNorm2d):
@@ -41,6 +42,7 @@ class _OverProcesses:
         y_BCHW, mean, variance = _BatchNorm.apply(x_BCHW, scale, shift, eps, self.group)
         count = self.group.size() * x_BCHW.numel() // x_BCHW.shape[1]
         running_mean.lerp_(mean, momentum)
+        # Running variances are unbiased, as those of F.batch_norm.
         running_var.lerp_(variance * (count / (count - 1)), momentum)
         return y_BCHW
 
@@ -52,11 +54,13 @@ class _BatchNorm(torch.autograd.Function):
     def forward(
         ctx: Any, x_BCHW: Tensor, scale: Tensor, shift: Tensor, eps: float, group: dist.ProcessGroup
     ) -> tuple[Tensor, Tensor, Tensor]:
+        # Mean and biased variance in one pass over the images of this process.
         own = torch.stack(torch.batch_norm_update_stats(x_BCHW, None, None, 0.0)).float()
         parts = [torch.empty_like(own) for _ in range(group.size())]
         dist.all_gather(parts, own, group=group)
         means, variances = torch.stack(parts).unbind(1)
         mean = means.mean(0)
+        # The variance within processes plus that between them; right because each has as many images.
         variance = (variances + (means - mean).square()).mean(0)
         inverse_std = torch.rsqrt(variance + eps)
         ctx.save_for_backward(x_BCHW, scale, mean, inverse_std)
@@ -72,6 +76,8 @@ class _BatchNorm(torch.autograd.Function):
         x_BCHW, scale, mean, inverse_std = ctx.saved_tensors
         normed_BCHW = torch.addcmul(_wide(-mean * inverse_std), x_BCHW, _wide(inverse_std))
         own = torch.stack([grad_BCHW.float().sum((0, 2, 3)), (grad_BCHW * normed_BCHW).sum((0, 2, 3))])
+        # The gradient of the input needs the sums over all processes. Those of scale and shift stay this process's own:
+        # the learner averages gradients over processes afterwards.
         whole = own.clone()
         dist.all_reduce(whole, group=ctx.group)
         grad_mean, grad_slope = whole / (ctx.group.size() * x_BCHW.numel() // x_BCHW.shape[1])

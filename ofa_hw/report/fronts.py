@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ROBUST_OBJECTIVES = ("common_latency", "relative_latency")
+"""What a front of many devices minimises; by the second one, earlier versions did."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceFront:
     """One run on one device, and the figures by which its networks are placed.
@@ -151,11 +155,11 @@ def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool
 def _figures(front: ParetoFront) -> tuple[FrontColumn, ...]:
     """Return the figures by which a front is drawn, two at least where it has them: its objectives.
 
-    The robust front is drawn by the latency on its first device: the worst relative one can be timed nowhere.
+    The robust front is drawn by the latency on its first device: what is of all devices can be timed nowhere.
     """
     names = [column.name for column in front.columns]
     objectives = [
-        front.column("latency") if column.name == "relative_latency" and "latency" in names else column
+        front.column("latency") if column.name in ROBUST_OBJECTIVES and "latency" in names else column
         for column in front.objectives
     ]
     objectives = list(dict.fromkeys(objectives))

@@ -17,8 +17,8 @@ def uncertain_archs(
 ) -> list[ArchConfig]:
     """Return up to `num` networks that are on `front` or one change away from it, and not `known`.
 
-    Each network of the front in turn gives the one around it of which the predictor is least certain, those first where
-    that is least certain of all; so they lie along the whole front.
+    They are taken in turns: in each, every network of the front offers its most uncertain neighbour that it has not
+    offered yet, and the most uncertain offers are taken first. So the choice spreads along the whole front.
     """
     space = predictor.space
     layout, on_front = GeneLayout.of_space(space), space.encode(front)
@@ -36,5 +36,6 @@ def uncertain_archs(
         of_turn = [(std[turn], rows[turn]) for rows, std in ranked if turn < len(rows)]
         for _, row in sorted(of_turn, key=lambda pair: -pair[0]):
             if len(chosen) < num:
+                # Two networks of the front may offer the same neighbour.
                 chosen.setdefault(row.tobytes(), row)
     return space.decode(np.stack(list(chosen.values()))) if chosen else []

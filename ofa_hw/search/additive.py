@@ -1,8 +1,8 @@
 """Objectives that are sums over blocks: recognised by probing, their extremes and fronts computed exactly.
 
 Latency of a table, MACs, parameters and a ridge predictor are of this kind: at one resolution the value is a constant,
-plus a term of each stage's depth, plus a term of each active block's choices. Where stages choose their widths, what a
-block costs depends on the stage before it too, and nothing is such a sum.
+plus a term for each stage's depth, plus a term for the choices of each active block. Where stages choose their widths,
+a block's cost depends on the stage before it too, and no objective is such a sum.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from ofa_hw.space import Genes, SearchSpace
 FloatArray = npt.NDArray[np.float64]
 
 NUM_CHECKS = 256
+"""Random networks on which the sum must equal the objective."""
 TOLERANCE = 1e-9
-"""Relative to the spread of the values."""
+"""Relative to the spread or, where that is larger, to the magnitude of the values."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdditiveTerms:
     """The terms of one objective.
 
-    `base` (resolutions,) belongs to the network with the least index in every gene; `depth` (resolutions, stages,
-    depths) and `choice` (resolutions, positions, forms) are what other choices add to it.
+    `base` (resolutions,) is the value of the network with index 0 in every gene. `depth` (resolutions, stages, depths)
+    and `choice` (resolutions, positions, forms) are what other depths and forms add to it.
     """
 
     space: SearchSpace
@@ -38,7 +39,7 @@ class AdditiveTerms:
 
 
 def find_terms(space: SearchSpace, evaluate: Callable[[Genes], FloatArray]) -> AdditiveTerms | None:
-    """Return the terms of the objective `evaluate`; None where random networks show that it is no such sum."""
+    """Return the terms of the objective `evaluate`; None where widths are elastic or random networks refute the sum."""
     if space.has_elastic_width:
         return None
     probes = _probes(space)
@@ -48,12 +49,14 @@ def find_terms(space: SearchSpace, evaluate: Callable[[Genes], FloatArray]) -> A
     num_stages, num_positions = len(space.stages), len(space.position_stages)
     num_depths, num_choices = space.max_num_depths, space.max_num_forms
     base = values[:, 0]
+    # In the order of `_probes`: the base, the depths of each stage, the forms of each position.
     depth, choice = np.split(values[:, 1:], [num_stages * num_depths], axis=1)
     choice = choice.reshape(num_resolutions, num_positions, num_choices)
     terms = AdditiveTerms(
         space=space,
         base=base,
         depth=depth.reshape(num_resolutions, num_stages, num_depths) - base[:, None, None],
+        # Against form 0 at the same position: a probe's depth, which may be above the least, then cancels out.
         choice=choice - choice[:, :, :1],
     )
     checks = space.sample_genes(NUM_CHECKS, np.random.default_rng(0))
@@ -74,7 +77,7 @@ def sum_terms(terms: AdditiveTerms, genes: Genes) -> FloatArray:
 
 
 def least(terms: AdditiveTerms) -> tuple[float, Genes]:
-    """Return the least value of all networks and the genes (1, num_genes) of a network that has it."""
+    """Return the least value of all networks, and the genes (1, num_genes) of a network with that value."""
     space = terms.space
     best, best_value = np.zeros((1, space.num_genes), dtype=np.int8), np.inf
     for resolution in range(len(space.resolutions)):
@@ -100,8 +103,8 @@ def least(terms: AdditiveTerms) -> tuple[float, Genes]:
 def exact_front(first: AdditiveTerms, second: AdditiveTerms) -> Genes:
     """Return the genes (n, num_genes) of the exact front of two objectives that are minimised.
 
-    Dynamic programming: the front of a sum is within the sum of the parts' fronts, so each block in turn is added and
-    what is dominated leaves. Of networks with equal values one is kept.
+    Dynamic programming: every point on the front of a sum is a sum of points on the fronts of its parts, so blocks are
+    added one by one and dominated partial sums are dropped. Of networks with equal values one is kept.
     """
     fronts = [_front_at(first, second, resolution) for resolution in range(len(first.space.resolutions))]
     values = np.concatenate([values for values, _ in fronts])
@@ -125,11 +128,13 @@ def _front_at(first: AdditiveTerms, second: AdditiveTerms, resolution: int) -> t
             for choice, option in enumerate(options):
                 _set_choice(space, option[None], position, choice)
             stage_values, stage_genes = _add_fronts(stage_values, stage_genes, both_choices[position], options)
+            # A network may end the stage here: these partial sums are candidates of this depth.
             if rank + 1 in depths:
                 index = depths.index(rank + 1)
                 deep = stage_genes.copy()
                 deep[:, space.columns["depth"][stage]] = index
                 grown.append((stage_values + both_depths[stage, index], deep))
+        # The depths of a stage exclude each other, so their candidates are pooled, not added.
         stage_front = _keep_front(np.concatenate([v for v, _ in grown]), np.concatenate([g for _, g in grown]))
         values, genes = _add_fronts(values, genes, *stage_front)
     return values, genes
@@ -138,10 +143,11 @@ def _front_at(first: AdditiveTerms, second: AdditiveTerms, resolution: int) -> t
 def _add_fronts(
     values: FloatArray, genes: Genes, more_values: FloatArray, more_genes: Genes
 ) -> tuple[FloatArray, Genes]:
-    """Return the front of all sums of a row of the one and a row of the other, whose genes do not overlap."""
+    """Return the front of all sums of two rows, one from each side; the genes of the two sides do not overlap."""
     sums = (values[:, None] + more_values[None]).reshape(-1, 2)
     kept = np.flatnonzero(is_non_dominated(sums))
     mine, its = np.divmod(kept, len(more_values))
+    # Genes that a side does not set are 0, so that adding rows joins them.
     return sums[kept], genes[mine] + more_genes[its]
 
 
@@ -151,15 +157,17 @@ def _keep_front(values: FloatArray, genes: Genes) -> tuple[FloatArray, Genes]:
 
 
 def _probes(space: SearchSpace) -> Genes:
-    """Return the rows whose differences are the terms: the base, each stage's depths, each position's choices."""
+    """Return the rows whose differences are the terms: the base, each stage's depths, each position's forms."""
     num_depths, num_choices = space.max_num_depths, space.max_num_forms
     rows = [np.zeros(space.num_genes, dtype=np.int8)]
     for stage in range(len(space.stages)):
         for depth in range(num_depths):
             row = np.zeros(space.num_genes, dtype=np.int8)
+            # A stage with fewer depths repeats its last, so that the result is a full array.
             row[space.columns["depth"][stage]] = min(depth, len(space.stage_depths(stage)) - 1)
             rows.append(row)
     for position, (stage, rank) in enumerate(zip(space.position_stages, space.position_ranks, strict=True)):
+        # The smallest depth at which this position is active.
         depth = next(index for index, depth in enumerate(space.stage_depths(stage)) if depth > rank)
         for choice in range(num_choices):
             row = np.zeros((1, space.num_genes), dtype=np.int8)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ofa_hw.cost import Objective
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.search.find import DEFAULT_EVALUATIONS, find_front
 from ofa_hw.search.named import NamedObjectives
@@ -15,35 +16,47 @@ from ofa_hw.search.nsga2 import Front, SearchPlan
 from ofa_hw.search.objectives import Limit, SearchProblem
 from ofa_hw.search.pareto import is_non_dominated
 from ofa_hw.search.reachable import check_reachable
-from ofa_hw.space import ArchConfig
+from ofa_hw.search.regret import CommonLatency, Regret, WorstRegret
+from ofa_hw.space import ArchConfig, Genes
 
 ROBUST = "robust"
 
 
 def device_problems(named: NamedObjectives, limits: Sequence[Limit]) -> dict[str, SearchProblem]:
-    """Return what to search: top-1 against the worst relative latency, and against that of each device.
-
-    The robust front keeps every limit, that of a device all but those of the latency on other devices.
-    """
-    top1 = named["top1"]
+    """Return what to search for each device: top-1 against its latency, all limits kept but other devices' latency."""
     names = {latency.name for latency in named.latencies.values()}
-    problems = {
+    return {
         device: SearchProblem(
             space=named.space,
-            objectives=(top1, latency),
+            objectives=(named["top1"], latency),
             limits=tuple(
                 limit for limit in limits if limit.objective.name == latency.name or limit.objective.name not in names
             ),
         )
         for device, latency in named.latencies.items()
     }
-    robust = SearchProblem(space=named.space, objectives=(top1, named["relative_latency"]), limits=tuple(limits))
-    return {ROBUST: robust, **problems}
+
+
+def robust_problem(named: NamedObjectives, limits: Sequence[Limit], own_fronts: Mapping[str, Genes]) -> SearchProblem:
+    """Return what to search for all devices, by the genes of each one's own front.
+
+    Top-1 is traded off against the common latency, which is least where the worst regret is; every limit is kept.
+    """
+    regret = Regret(named["top1"], tuple((latency, own_fronts[name]) for name, latency in named.latencies.items()))
+    objectives = (named["top1"], CommonLatency(regret=regret))
+    return SearchProblem(space=named.space, objectives=objectives, limits=tuple(limits))
+
+
+def shown_beside(problem: SearchProblem, named: NamedObjectives) -> tuple[Objective, ...]:
+    """Return what a front of `problem` shows beside its objectives: each latency, the robust one its worst regret."""
+    regrets = [told.regret for told in problem.objectives if isinstance(told, CommonLatency)]
+    return (*(WorstRegret(regret=regret) for regret in regrets), *named.latencies.values())
 
 
 def search_devices(
     problems: Mapping[str, SearchProblem],
     *,
+    robust: Callable[[Mapping[str, Genes]], SearchProblem] | None = None,
     num_evaluations: int = DEFAULT_EVALUATIONS,
     seed: int = 0,
     start: Iterable[ArchConfig] = (),
@@ -52,22 +65,43 @@ def search_devices(
 ) -> dict[str, Front]:
     """Return the front of each of `problems`, of one space, after `num_evaluations` networks for each.
 
+    Given `robust`, which makes the problem of all devices of the genes of their fronts, its front comes first under the
+    name ROBUST. It is searched last, and its values are by the fronts that are returned with it.
+
     Each search begins with `start` and with what the searches before it found, and in the end every front takes what
     any of them found. `journal` is as of `find_front`; each problem has its own, the name appended.
+
+    Raises:
+        InvalidInputError, RunError: as `search_front`.
     """
-    plan = SearchPlan.of(num_evaluations)
-    space = next(iter(problems.values())).space
-    for problem in problems.values():
+    plan, first = SearchPlan.of(num_evaluations), next(iter(problems.values()))
+    every = {limit.objective.name: limit for problem in problems.values() for limit in problem.limits}
+    together = dataclasses.replace(first, limits=tuple(every.values()))
+    for problem in (*problems.values(), *([together] if robust else [])):
         check_reachable(problem)
-    found, known = {}, space.encode(start)
-    for name, problem in problems.items():
+    found: dict[str, Front] = {}
+    known = first.space.encode(start)
+
+    def search(name: str, problem: SearchProblem) -> None:
+        nonlocal known
         path = None if journal is None else journal.with_name(f"{journal.stem}-{name}{journal.suffix}")
         found[name] = find_front(problem, plan, seed=seed, start=known, journal=path, on_progress=on_progress)
         known = np.unique(np.concatenate([known, found[name].genes]), axis=0)
-    fronts = {}
+
     for name, problem in problems.items():
-        costs, excess = problem.judge(known)
-        kept = np.flatnonzero(excess <= 0)
-        kept = kept[is_non_dominated(costs[kept])]
-        fronts[name] = dataclasses.replace(found[name], genes=known[kept], values=costs[kept])
-    return fronts
+        search(name, problem)
+    if robust:
+        search(ROBUST, robust({name: front.genes for name, front in found.items()}))
+    fronts = {name: _best_of(known, problem, found[name]) for name, problem in problems.items()}
+    if not robust:
+        return fronts
+    last = robust({name: front.genes for name, front in fronts.items()})
+    return {ROBUST: _best_of(known, last, found[ROBUST]), **fronts}
+
+
+def _best_of(genes: Genes, problem: SearchProblem, front: Front) -> Front:
+    """Return `front` with what is best of all `genes`."""
+    costs, excess = problem.judge(genes)
+    kept = np.flatnonzero(excess <= 0)
+    kept = kept[is_non_dominated(costs[kept])]
+    return dataclasses.replace(front, genes=genes[kept], values=costs[kept])

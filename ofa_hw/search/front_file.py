@@ -23,6 +23,11 @@ _ADVICE = "make it again with `ofa-hw search`"
 
 def write_front(path: Path, front: ParetoFront) -> None:
     """Write `front` to `path`, atomically; `read_front` gives back an equal one."""
+    write_text(path, front_text(front))
+
+
+def front_text(front: ParetoFront) -> str:
+    """Return what stands in the file of `front`."""
     head = {"schema_version": SCHEMA_VERSION, "space": front.space.name, "tool_version": __version__}
     content = io.StringIO()
     content.writelines(f"# {name}: {value}\n" for name, value in head.items())
@@ -32,7 +37,7 @@ def write_front(path: Path, front: ParetoFront) -> None:
     writer.writerow(("arch_id", *columns, "genes", "arch"))
     for row, arch in zip(front.to_rows(), front.archs, strict=True):
         writer.writerow((row["arch_id"], *(repr(row[name]) for name in columns), row["genes"], arch.to_json()))
-    write_text(path, content.getvalue())
+    return content.getvalue()
 
 
 def read_front(path: Path, space: SearchSpace) -> ParetoFront:

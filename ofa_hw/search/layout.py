@@ -1,4 +1,4 @@
-"""`GeneLayout`: what the search must know of a gene matrix, be it of a `SearchSpace` or of any discrete space."""
+"""`GeneLayout`: what the search must know of a gene matrix, whether of a `SearchSpace` or any other discrete space."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import SearchSpace
 
 GeneMatrix = npt.NDArray[np.signedinteger[Any]]
-"""Shape (n, num_genes), indices of choices; int8 where every gene has at most 127 choices."""
+"""Shape (n, num_genes), indices of choices; int8 where every gene has at most 128 choices."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeneLayout:
     """The genes of a discrete space.
 
-    `units` (num_genes,) numbers the genes that belong together and are inherited together: a stage's depth, its width
-    and its positions. Where `governors` (num_genes,) are given, a gene counts only in rows whose gene at its governor,
-    a stage's depth, is at least its `needs`; else it is 0 in canonical rows.
+    `units` (num_genes,) gives the same number to genes that are inherited together: a stage's depth, its width and its
+    positions. With `governors` (num_genes,), the columns of the depths that genes depend on, a gene is active only in
+    rows where the value in that column is at least its entry of `needs`; inactive genes are 0 in canonical rows.
 
     Raises:
         InvalidInputError: there is no gene, or one without a choice.
@@ -49,6 +49,8 @@ class GeneLayout:
         """Return the layout of the space's genes: the resolution, then a unit for each stage."""
         units = tuple((1 + space.gene_stages).tolist())
         needs = tuple(space.least_depth_indices.tolist())
+        # Column 0 is the resolution, column 1 + s the depth of stage s: a unit's number is its governor's column. The
+        # resolution governs itself with a need of 0, so it is always active.
         return cls(num_choices=space.num_choices, units=units, governors=units, needs=needs)
 
     @property
@@ -59,11 +61,12 @@ class GeneLayout:
     @functools.cached_property
     def dtype(self) -> np.dtype[np.signedinteger[Any]]:
         """The smallest signed integer that holds every index."""
+        # Asked for a negative number, NumPy answers with a signed type.
         return np.dtype(np.min_scalar_type(-max(self.num_choices)))
 
     @functools.cached_property
     def num_rows(self) -> int:
-        """The number of gene rows, those that are not canonical counted."""
+        """The number of gene rows, including those that are not canonical."""
         return math.prod(self.num_choices)
 
     def is_active(self, genes: GeneMatrix) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from ofa_hw.cost import LutLatency, Macs, Objective, Params, PeakMemory, UncertainObjective, WorstRelativeLatency
+from ofa_hw.cost import LutLatency, Macs, Objective, Params, PeakMemory, UncertainObjective
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.lut import LatencyTable
 from ofa_hw.plugins import load_objectives
@@ -39,8 +39,7 @@ def name_tables(tables: Sequence[LatencyTable]) -> dict[str, LatencyTable]:
 class NamedObjectives:
     """What networks of `space` can be judged by: each objective by its name.
 
-    One table is called `latency`; several are `latency_<device>`, and `relative_latency` is the worst of them, each
-    relative to that of the largest network of `space` on its device.
+    One table is called `latency`; several are `latency_<device>`.
     """
 
     space: SearchSpace
@@ -59,8 +58,6 @@ class NamedObjectives:
         known: list[Objective] = [*latencies.values(), Macs(space=space), Params(space=space), PeakMemory(space=space)]
         if predictor is not None:
             known.insert(0, Top1(space=space, predictor=predictor))
-        if len(latencies) > 1:
-            known.append(WorstRelativeLatency(latencies=tuple(latencies.values())))
         known += [make(space) for make in load_objectives().values()]
         by_name = {objective.name: objective for objective in known}
         if len(by_name) != len(known):

@@ -1,8 +1,8 @@
 """NSGA-II (Deb 2002) for discrete genes: ask for rows, tell their values, take the front.
 
-It differs from the textbook where evaluations are dear. No row is evaluated twice. Children differ from their parents
-in few genes, there are more of them than will be evaluated, and a linear surrogate of the evaluations so far picks
-among them. The front is that of all evaluations, not of the last population.
+It differs from the textbook in ways that save evaluations. No row is evaluated twice. Mutation changes few genes. More
+children are made than will be evaluated, and a linear surrogate, fitted to the evaluations so far, picks among them.
+The front is that of all evaluations, not of the last population.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from ofa_hw.search.surrogate import LinearSurrogate
 Evaluate = Callable[[GeneMatrix], npt.ArrayLike]
 
 POOL_FACTOR, MIN_POOL = 3, 200
-"""Children that are made for each that is evaluated, and how many at least."""
+"""How many children are made for each one that is evaluated, and the least number made at a time."""
 GROWTH = 1.15
 """The surrogate is fitted again when the evaluations have grown by this factor."""
 MAX_TRIES = 20
+"""How often new rows are drawn before it is accepted that there are hardly any left."""
 MAX_SURROGATE_FEATURES = 2000
+"""Spaces with more choices in all are searched without a surrogate: its fit inverts a matrix of this size."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +43,7 @@ class Front:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """How many rows are evaluated in all, at first, and in each generation, and how many stay as parents."""
+    """How many rows are evaluated in all, at first and in each generation, and how many are kept as parents."""
 
     num_evaluations: int
     population_size: int
@@ -50,10 +52,10 @@ class SearchPlan:
 
     @classmethod
     def of(cls, num_evaluations: int, population_size: int | None = None) -> SearchPlan:
-        """Return the plan for so many evaluations; `population_size` is by default a tenth of them, from 20 to 200.
+        """Return the plan of `num_evaluations`; `population_size` is by default a tenth of them, from 20 to 200.
 
         Raises:
-            InvalidInputError: there is no evaluation to be made, or no pair of parents.
+            InvalidInputError: `num_evaluations` is below 1, or `population_size` below 2.
         """
         if num_evaluations < 1:
             raise InvalidInputError(f"num_evaluations must be 1 or more; came {num_evaluations}")
@@ -69,7 +71,7 @@ class SearchPlan:
 
 
 class Nsga2:
-    """The search as ask and tell: `ask` gives rows that were never asked before, `tell` takes what they are worth."""
+    """The search as ask and tell: `ask` gives rows that were never asked before, `tell` takes their values."""
 
     def __init__(
         self, layout: GeneLayout, plan: SearchPlan, *, seed: int = 0, initial: GeneMatrix | None = None
@@ -83,17 +85,19 @@ class Nsga2:
         self._genes = np.empty((0, layout.num_genes), dtype=layout.dtype)
         self._values = np.empty((0, 0))
         self._violations = np.empty(0)
+        # Population and front hold indices into the three arrays above.
         self._population = np.empty(0, dtype=np.int64)
         self._ranks = np.empty(0, dtype=np.int64)
         self._crowding = np.empty(0)
         self._front = np.empty(0, dtype=np.int64)
         self._surrogate = LinearSurrogate(layout) if sum(layout.num_choices) <= MAX_SURROGATE_FEATURES else None
         self._num_fitted = 0
+        # All rows in random order, once so few are left that drawing at random would mostly repeat.
         self._unasked: GeneMatrix | None = None
 
     @property
     def num_evaluations(self) -> int:
-        """The number of rows told so far."""
+        """The number of rows whose values are known."""
         return len(self._genes)
 
     @property
@@ -102,7 +106,7 @@ class Nsga2:
         return len(self._pending)
 
     def ask(self, num: int) -> GeneMatrix:
-        """Return up to `num` canonical rows that were not asked before; none where the space is exhausted."""
+        """Return up to `num` canonical rows that were not asked before; none once the space is exhausted."""
         first, self._pending = self._unseen(self._pending, num)
         brood = self._breed(num) if len(self._population) and not len(first) else first
         if len(brood) < num:
@@ -113,8 +117,8 @@ class Nsga2:
     def tell(self, genes: GeneMatrix, values: npt.ArrayLike, violations: npt.ArrayLike | None = None) -> None:
         """Take the `values` (n, m), all minimised, of rows that `ask` gave.
 
-        `violations` (n,) are above 0 where a row breaks a constraint, and the smaller the closer it is to keeping all:
-        a row that keeps them dominates one that does not.
+        `violations` (n,) are 0 or less where a row keeps all constraints, else above 0 and larger the further off it
+        is. A row that keeps them dominates every row that does not.
 
         Raises:
             InvalidInputError: the shape is wrong, or a value is not finite.
@@ -128,24 +132,26 @@ class Nsga2:
                 f"values must be finite; came {values[row].tolist()} for genes {genes[row].tolist()}"
             )
         violated = np.zeros(len(values)) if violations is None else np.asarray(violations, dtype=np.float64)
-        told = np.arange(len(self._genes), len(self._genes) + len(genes))
+        new_rows = np.arange(len(self._genes), len(self._genes) + len(genes))
         self._genes = np.concatenate([self._genes, genes])
+        # The number of objectives is known only now; the reshape gives the empty start its width.
         self._values = np.concatenate([self._values.reshape(-1, values.shape[1]), values])
         self._violations = np.concatenate([self._violations, violated])
-        feasible = told[violated <= 0]
+        feasible = new_rows[violated <= 0]
         self._front = np.concatenate([self._front, feasible])
         self._front = self._front[is_non_dominated(self._values[self._front])]
-        self._select(np.concatenate([self._population, told]))
+        self._select(np.concatenate([self._population, new_rows]))
 
     @property
     def front(self) -> Front:
-        """The best trade-offs of all rows told so far that keep the constraints."""
+        """The best trade-offs of all rows evaluated so far that keep the constraints."""
+        # lexsort takes its last key first, so the objectives are reversed.
         order = self._front[np.lexsort(self._values[self._front].T[::-1])]
         return Front(genes=self._genes[order], values=self._values[order], num_evaluations=self.num_evaluations)
 
     @property
     def nearest(self) -> GeneMatrix:
-        """The told row (num_genes,) that breaks the constraints least."""
+        """The evaluated row (num_genes,) that breaks the constraints least."""
         row: GeneMatrix = self._genes[int(self._violations.argmin())]
         return row
 
@@ -167,7 +173,7 @@ class Nsga2:
     # ------------------------------------------------------------------------------------------------- children
 
     def _breed(self, num: int) -> GeneMatrix:
-        """Return up to `num` new children, those of many that the surrogate guesses to be the best."""
+        """Return up to `num` new children: the best of a larger pool by the surrogate's guess."""
         num_wanted = max(POOL_FACTOR * num, MIN_POOL) if self._surrogate else num
         pool = self._genes[:0]
         for _ in range(MAX_TRIES):
@@ -182,9 +188,10 @@ class Nsga2:
         return brood
 
     def _preference(self, surrogate: LinearSurrogate, pool: GeneMatrix) -> npt.NDArray[np.int64]:
-        """Return the indices of `pool`, those first whose guessed values rank best among the population's."""
+        """Return the indices of `pool`, best first, by the ranks of their guesses among the population's values."""
         population = self._population
         if self.num_evaluations >= GROWTH * self._num_fitted:
+            # Violations are one more target, so that children which are likely to keep the constraints come first.
             surrogate.fit(self._genes, np.concatenate([self._values, self._violations[:, None]], axis=1))
             self._num_fitted = self.num_evaluations
         guesses = surrogate.guess(pool, self._rng)
@@ -198,6 +205,7 @@ class Nsga2:
     def _fill(self, num: int, brood: GeneMatrix) -> GeneMatrix:
         """Return up to `num` rows at random that are neither asked nor in `brood`."""
         taken = set(_keys(brood))
+        # Every second draw would be a repeat by now: list all rows once instead.
         if self._unasked is None and self._layout.num_rows <= 2 * (len(self._asked) + num):
             self._unasked = self._rng.permutation(self._layout.all_rows())
         if self._unasked is not None:
@@ -216,7 +224,7 @@ class Nsga2:
         """Return the first `num` different rows that were not asked, and the rest of `rows` behind them."""
         keys, asked = _keys(rows), self._asked
         fresh = [index for index, key in enumerate(keys) if key not in asked and key not in taken]
-        # The first of equal rows counts: later ones are overwritten by it.
+        # Of equal rows the first counts: in reversed order it is written last.
         firsts = sorted({keys[index]: index for index in reversed(fresh)}.values())
         end = firsts[num] if len(firsts) > num else len(rows)
         return rows[firsts[:num]], rows[end:]
@@ -225,16 +233,18 @@ class Nsga2:
 def _keys(genes: GeneMatrix) -> list[bytes]:
     """Return each row as bytes, equal only for equal rows."""
     rows = np.ascontiguousarray(genes)
+    # A row as one opaque value: NumPy then hands out bytes without a Python loop over rows.
     keys: list[bytes] = rows.view(np.dtype((np.void, max(rows.strides[0], 1)))).ravel().tolist()
     return keys
 
 
 def _constrained_ranks(values: Values, violations: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return Pareto ranks of the rows that keep the constraints, then the others by their violation (Deb 2002, VI)."""
+    """Return ranks (n,): Pareto ranks where constraints are kept, then the others by their violation (Deb 2002, VI)."""
     is_feasible = violations <= 0
     ranks = np.empty(len(values), dtype=np.int64)
     ranks[is_feasible] = pareto_ranks(values[is_feasible])
     num_ranks = int(ranks[is_feasible].max()) + 1 if is_feasible.any() else 0
+    # argsort twice gives the rank of each entry.
     ranks[~is_feasible] = num_ranks + np.argsort(np.argsort(violations[~is_feasible], kind="stable"), kind="stable")
     return ranks
 

@@ -7,16 +7,18 @@ import numpy as np
 from ofa_hw.search.layout import GeneLayout, GeneMatrix
 
 CROSSOVER_RATE = 0.5
+"""The share of children that take units of both parents; the others begin as copies of one."""
 EXTRA_MUTATIONS = 0.3
-"""How many genes mutate on average beside the one that always does."""
+"""Spread over all genes as the probability that each mutates; one gene of every row mutates in any case."""
 
 
 def spread_rows(layout: GeneLayout, num: int, rng: np.random.Generator) -> GeneMatrix:
-    """Return `num` rows to begin with: the smallest and the largest of every choice, then each choice equally often."""
+    """Return `num` first rows: all smallest, all largest, then each choice equally often; one row: the middle."""
     limits = np.array(layout.num_choices) - 1
     uniform = np.round(np.linspace(0, 1, max(layout.num_choices))[:, None] * limits) if num > 1 else limits[None] // 2
     ends = uniform[[0, -1]]
     rest = max(0, num - len(ends))
+    # A Latin hypercube: each gene's choices are dealt out evenly, in an order of its own.
     strata = np.stack([(rng.permutation(rest) * choices) // max(rest, 1) for choices in layout.num_choices], axis=1)
     return layout.canonical(np.concatenate([ends, strata])[:num].astype(layout.dtype))
 
@@ -33,14 +35,17 @@ def vary(layout: GeneLayout, mothers: GeneMatrix, fathers: GeneMatrix, rng: np.r
 def mutate(layout: GeneLayout, genes: GeneMatrix, rng: np.random.Generator) -> GeneMatrix:
     """Return `genes` with another choice at one active gene of each row, and at others with a small probability.
 
-    Positions that a mutated depth wakes take random choices, so that a deeper stage is not always a small one.
+    Positions that become active by a mutated depth take random choices; left at 0 they would all be the smallest.
     """
     num_choices = np.array(layout.num_choices)
     was_active = layout.is_active(genes)
+    # Genes that must not mutate draw 2, above every probability.
     draws = np.where(was_active & (num_choices > 1), rng.random(genes.shape, dtype=np.float32), np.float32(2.0))
     is_mutated = draws < EXTRA_MUTATIONS / layout.num_genes
+    # Whatever the probabilities say, a child that equals its parent would be wasted.
     is_mutated[np.arange(len(genes)), draws.argmin(axis=1)] = True
     rows, columns = np.nonzero(is_mutated)
+    # A step of 1 to num_choices - 1, modulo the choices, always gives another choice.
     steps = 1 + (rng.random(len(rows)) * (num_choices[columns] - 1)).astype(np.int64)
     children = genes.copy()
     children[rows, columns] = (genes[rows, columns] + steps) % num_choices[columns]
@@ -54,7 +59,7 @@ def mutate(layout: GeneLayout, genes: GeneMatrix, rng: np.random.Generator) -> G
 def neighbours(layout: GeneLayout, genes: GeneMatrix) -> GeneMatrix:
     """Return every canonical row that differs from a row of `genes` in one gene; rows may repeat.
 
-    Positions that a deeper stage wakes hold their first choice.
+    Positions that become active in a deeper stage hold their first choice.
     """
     changed = []
     for gene, num_choices in enumerate(layout.num_choices):

@@ -1,6 +1,7 @@
 """Dominance, ranks, crowding and hypervolume of objective values that are all minimised.
 
-Ranks and hypervolume are moocore's (C); values are float64 (n, m), one row a solution, one column an objective.
+Dominance, ranks and hypervolume are computed by moocore, in C. Values are float64 (n, m), one row a solution, one
+column an objective.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def crowding_distances(values: Values, ranks: npt.NDArray[np.int64]) -> npt.NDAr
     """Return how far each row's neighbours of the same rank lie apart, (n,); infinite at the ends (Deb 2002, III-B)."""
     distances = np.zeros(len(values))
     for column in values.T:
+        # Sorted by rank and then by value, the neighbours of a row within its rank are the entries beside it.
         order = np.lexsort((column, ranks))
         ordered, rank = column[order], ranks[order]
         is_first = np.r_[True, rank[1:] != rank[:-1]]
@@ -47,6 +49,7 @@ def crowding_distances(values: Values, ranks: npt.NDArray[np.int64]) -> npt.NDAr
         gaps = np.full(len(values), np.inf)
         inner = ~(is_first | is_last)
         gaps[1:-1] = np.where(inner[1:-1], ordered[2:] - ordered[:-2], np.inf)
+        # A rank whose values are all equal has a span of 0: its inner rows gain nothing, its ends stay infinite.
         distances[order] += np.divide(gaps, spans, out=np.where(inner, 0.0, gaps), where=inner & (spans > 0))
     return distances
 

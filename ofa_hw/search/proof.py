@@ -1,4 +1,4 @@
-"""How far a front is from the best one: exactly where objectives are sums, else by every single change."""
+"""How far a front is from the best one: exact where both objectives are sums, else by trying every single change."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from ofa_hw.search.pareto import Values, hypervolume, is_non_dominated
 from ofa_hw.space import Genes
 
 MAX_ROUNDS = 50
+"""Rounds of the local proof, each of which tries the neighbours of what the round before added."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Proof:
     """What is known of how good a front is.
 
-    `exact`: `genes` are the true front, and `gap` is the share of its hypervolume that the front that was found lacks.
-    `local`: no single change of any of `genes` improves the front, which `num_scored` networks were scored to tell;
-    `gap` is the share of its hypervolume that those changes brought. `is_complete` is False where the rounds ended
-    before nothing improved. The hypervolume is that up to the worst value of each objective on both fronts.
+    `exact`: `genes` are the true front, and `gap` is the share of its hypervolume that the found front lacks.
+    `local`: no change of a single gene improves the front `genes`, for which `num_scored` neighbours were evaluated;
+    `gap` is the share of its hypervolume that such changes added. `is_complete` is False where the rounds ran out while
+    the front still improved. The hypervolume's reference point is the worst value of each objective on both fronts.
     """
 
     kind: Literal["exact", "local"]
@@ -40,7 +41,7 @@ def prove_front(problem: SearchProblem, genes: Genes) -> Proof:
 
 
 def _exact_front(problem: SearchProblem) -> Genes | None:
-    """Return the true front; None where there are not two objectives, or one of them or a limit is no such sum."""
+    """Return the true front; None unless there are two objectives, both sums, and limits are on these alone."""
     terms = [_terms(problem, column) for column in range(len(problem.objectives))] if _is_exact(problem) else []
     first, second = terms if len(terms) == 2 else (None, None)
     if first is None or second is None:
@@ -50,7 +51,7 @@ def _exact_front(problem: SearchProblem) -> Genes | None:
 
 
 def _is_exact(problem: SearchProblem) -> bool:
-    """Return whether the front under the limits is the front without them, cut: each limits an objective itself."""
+    """Return whether cutting the front by the limits gives the front under them: true if each limits an objective."""
     on_objectives = all(limit.objective in problem.objectives and limit.confidence is None for limit in problem.limits)
     return len(problem.objectives) == 2 and on_objectives
 
@@ -69,6 +70,7 @@ def _local_proof(problem: SearchProblem, genes: Genes) -> Proof:
         num_scored += len(around)
         allowed = around[problem.judge(around)[1] <= 0] if len(around) else around
         both = np.concatenate([front, allowed])
+        # Of equal values the first is kept, so a neighbour that only equals the front is not fresh.
         kept = np.flatnonzero(is_non_dominated(problem.judge(both)[0]))
         fresh, front = both[kept[kept >= len(front)]], both[kept]
         if not len(fresh):
@@ -87,5 +89,6 @@ def hypervolume_gap(found: Values, best: Values) -> float:
     """Return the share of the hypervolume of `best` that `found` lacks, up to the worst of each objective on both."""
     both = np.concatenate([found, best])
     reference = both.max(axis=0)
+    # Just beyond the worst values: a point on the reference itself would dominate no volume.
     reference = reference + 1e-9 * np.maximum(np.ptp(both, axis=0), np.abs(reference))
     return max(0.0, 1 - hypervolume(found, reference) / hypervolume(best, reference))

@@ -1,4 +1,4 @@
-"""Whether limits can be kept at all, said before the search begins and not after."""
+"""Whether limits can be kept at all, checked before the search begins."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ofa_hw.search.objectives import Limit, SearchProblem, with_unit
 
 
 def check_reachable(problem: SearchProblem) -> None:
-    """Return where every limit on a sum over blocks can be kept, alone and together with each other one.
+    """Check that every limit on a sum over blocks can be kept, alone and in each pair.
 
-    What the least value is, is computed exactly. Limits on other figures are left to the search.
+    The least value is computed exactly. Limits on figures that are no such sum are left to the search.
 
     Raises:
         InvalidInputError: naming the limit and the least there is, or two limits that exclude each other.
@@ -23,6 +23,7 @@ def check_reachable(problem: SearchProblem) -> None:
     known = [(limit, terms) for limit, terms in found if terms is not None]
     for limit, terms in known:
         value, _ = least(terms)
+        # A floor's terms were negated, so that its largest value is found as the least.
         value = value if limit.is_ceiling else -value
         if limit.bound < value if limit.is_ceiling else limit.bound > value:
             extreme = "least" if limit.is_ceiling else "most"
@@ -41,6 +42,7 @@ def _terms(problem: SearchProblem, limit: Limit) -> AdditiveTerms | None:
 
 
 def _check_pair(first: Limit, first_terms: AdditiveTerms, second: Limit, second_terms: AdditiveTerms) -> None:
+    # If any network keeps both limits, one on the front of the two sums does.
     genes = exact_front(first_terms, second_terms)
     excesses = first.excess(genes) + second.excess(genes)
     if excesses.min() == 0:

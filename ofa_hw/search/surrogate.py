@@ -9,11 +9,12 @@ from ofa_hw.search.layout import GeneLayout, GeneMatrix
 from ofa_hw.search.pareto import Values
 
 MAX_ROWS = 2000
+"""The latest evaluations to fit: they lie near the front, and the fit stays cheap."""
 PENALTY = 1.0
 NOISE = 0.5
-"""The noise of guesses, in leave-one-out errors: with a whole one, the best of a large pool are the luckiest."""
+"""Standard deviation of the noise in a guess, in leave-one-out errors; at 1 the best of a large pool would be luck."""
 MAX_PAIR_FEATURES = 1200
-"""Pairs of choices are features too where there are no more: a space of few genes can be learnt whole."""
+"""Where there are at most so many pairs of choices, each is a feature too: a space of few genes can be learnt whole."""
 
 Features = npt.NDArray[np.float32]
 
@@ -21,13 +22,14 @@ Features = npt.NDArray[np.float32]
 class LinearSurrogate:
     """Ridge regression of each objective, or of its rank where that is more linear, on one-hot genes.
 
-    Guesses are drawn around the prediction, the wider the larger the model's own leave-one-out error: where it knows,
-    it leads; where it does not, the search stays as random as it was.
+    A guess is the prediction plus noise in proportion to the model's leave-one-out error: an accurate model guides the
+    search, an inaccurate one leaves it as random as it was.
     """
 
     def __init__(self, layout: GeneLayout) -> None:
         self._layout = layout
         self._offsets = np.concatenate([[0], np.cumsum(layout.num_choices)[:-1]])
+        # The gene that each one-hot feature belongs to: pairs within a gene are never both 1.
         owners = np.repeat(np.arange(layout.num_genes), layout.num_choices)
         first, second = np.triu_indices(len(owners), 1)
         differ = owners[first] != owners[second]
@@ -48,10 +50,12 @@ class LinearSurrogate:
         inverse = np.linalg.inv(gram.astype(np.float64))
         weights = inverse @ (centered.T @ targets)
         leverage = ((centered @ inverse.astype(np.float32)) * centered).sum(axis=1)
+        # Leave-one-out residuals without refitting (PRESS); the floor keeps rows of leverage 1 finite.
         residuals = (centered @ weights - targets) / np.maximum(1 - leverage, 0.05)[:, None]
         errors = np.sqrt((residuals**2).mean(axis=0))
         num_objectives = values.shape[1]
         self._is_ranked = errors[num_objectives:] < errors[:num_objectives]
+        # `targets` hold the values, then their ranks: the column of whichever is predicted better.
         best = np.arange(num_objectives) + num_objectives * self._is_ranked
         self._weights = weights[:, best] * spreads[best]
         self._intercept = means[best] - center @ self._weights
@@ -63,6 +67,7 @@ class LinearSurrogate:
         guesses: Values = self._features(genes) @ self._weights + self._intercept
         guesses += NOISE * self._errors * rng.standard_normal(guesses.shape)
         for column in np.flatnonzero(self._is_ranked):
+            # A predicted rank becomes the value of that rank among the rows of the fit.
             known = self._sorted[:, column]
             guesses[:, column] = np.interp(guesses[:, column], np.arange(len(known)), known)
         return guesses

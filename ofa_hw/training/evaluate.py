@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -97,6 +98,7 @@ class SubnetJudge:
         self.images = images
         self.calibration = calibration.draw(num_calibration_images)
         self.checkpoint = checkpoint
+        self.stop = threading.Event()
 
     def calibrated(self, arch: ArchConfig) -> nn.Sequential:
         """Return `arch` as a network of its own, its batch norm re-estimated, in eval mode."""
@@ -114,7 +116,7 @@ class SubnetJudge:
         A subnet's scores do not depend on the others, to the bit.
         """
         resolution = archs[0].resolution
-        tree = PrefixTree(self.net, archs)
+        tree = PrefixTree(self.net, archs, self.stop)
         tree.calibrate(self.calibration.all_at(resolution, BATCH_SIZE))
         marks: list[list[_Marks]] = [[] for _ in archs]
         labels = self.images.labels.split(BATCH_SIZE)
@@ -152,6 +154,9 @@ def evaluate_all(
             at_once = groups[first : first + ranks.size]
             judged = next(own) if ranks.rank < len(at_once) else []
             yield from judged if ranks.size == 1 else _gathered(judge, at_once, judged, ranks)
+    except BaseException:
+        judge.stop.set()  # what is being judged would be waited for, which at 224 px takes a minute
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -7,7 +7,9 @@ activations of one batch along one path, and the weights of the tree's blocks.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 
 import torch
 from torch import Tensor, nn
@@ -26,17 +28,21 @@ class PrefixTree:
     """
 
     @torch.no_grad()
-    def __init__(self, net: Supernet, archs: Sequence[ArchConfig]) -> None:
-        """Cut `archs` out of `net`; they are ready after `calibrate`."""
+    def __init__(self, net: Supernet, archs: Sequence[ArchConfig], stop: threading.Event | None = None) -> None:
+        """Cut `archs` out of `net`; they are ready after `calibrate`.
+
+        Once `stop` is set, whatever is computed ends before the next block with CancelledError.
+        """
         self.num_archs = len(archs)
-        self._root = _Node(nn.Identity(), None)
+        stop = stop or threading.Event()
+        self._root = _Node(nn.Identity(), None, stop)
         self.num_blocks = 0
         for place, arch in enumerate(archs):
             node = self._root
             for module, spec in net.chain(arch):
                 key = (id(module), spec)
                 if key not in node.children:
-                    node.children[key] = _Node(channels_last(net.cut(module, spec)).eval(), spec)
+                    node.children[key] = _Node(channels_last(net.cut(module, spec)).eval(), spec, stop)
                     self.num_blocks += 1
                 node = node.children[key]
             node.places.append(place)
@@ -70,8 +76,8 @@ class PrefixTree:
 class _Node:
     """A block after one path of blocks, and the blocks that come after it."""
 
-    def __init__(self, block: nn.Module, spec: BlockSpec | None) -> None:
-        self.block, self.spec = block, spec
+    def __init__(self, block: nn.Module, spec: BlockSpec | None, stop: threading.Event) -> None:
+        self.block, self.spec, self.stop = block, spec, stop
         self.children: dict[object, _Node] = {}
         self.places: list[int] = []
         self.listeners: dict[tuple[str, str], _Listener] = {}
@@ -99,16 +105,23 @@ class _Node:
             listener.fold_into(conv)
             self.block.set_submodule(norm_name, nn.Identity())
 
+    def run(self, x_BCHW: Tensor) -> Tensor:
+        """Return what the block makes of a batch; CancelledError where the work was stopped."""
+        if self.stop.is_set():
+            raise CancelledError
+        y_BCHW: Tensor = self.block(x_BCHW)
+        return y_BCHW
+
     def observe(self, x_BCHW: Tensor) -> None:
         """Pass a batch to all listeners below."""
         for child in self.children.values():
             if child.listeners or child.children:
-                child.observe(child.block(x_BCHW))
+                child.observe(child.run(x_BCHW))
 
     def outputs(self, x_BCHW: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Yield the place of each architecture that ends below, with what it makes of the batch."""
         for child in self.children.values():
-            y_BCHW = child.block(x_BCHW)
+            y_BCHW = child.run(x_BCHW)
             yield from ((place, y_BCHW) for place in child.places)
             yield from child.outputs(y_BCHW)
 

@@ -13,21 +13,28 @@ import torch
 
 from ofa_hw.errors import RunError
 from ofa_hw.files import read_jsonl
+from ofa_hw.formats.graph import Normalisation
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
 from ofa_hw.training.batches import CPU, ImageBatches
-from ofa_hw.training.checkpoint import read_weights
+from ofa_hw.training.checkpoint import read_weights, save_weights
 from ofa_hw.training.config import AUGMENTATIONS, TrainingConfig
 from ofa_hw.training.data import BUILTIN, Dataset, load_dataset
+from ofa_hw.training.estimate import estimate_seconds, in_words
+from ofa_hw.training.finetune import FinetuneConfig
 from ofa_hw.training.ranks import ALONE, Ranks
-from ofa_hw.training.schedule import Phase
+from ofa_hw.training.schedule import Phase, behind_largest
+from ofa_hw.training.start import Start, normalisation_of, start_from
 from ofa_hw.training.suitability import advice_on_images
 from ofa_hw.training.trainer import CHECKPOINT_SECONDS, Trainer
 
 logger = logging.getLogger(__name__)
+
+IMPORTED_CALIBRATION = 2000
+"""Images that re-estimate batch norm where others have trained, as once-for-all does."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,24 +60,30 @@ def create_run(
     augmentation: str = "shift-flip",
     seed: int = 0,
     max_bad_images: int = 0,
+    source: RunFolder | None = None,
     progress: ProgressCallback = no_progress,
 ) -> RunFolder:
     """Make the run folder of a training that is about to start; the space takes the number of classes of the images.
 
     `schedule` is told the number of training images and returns the phases; `augmentation` is one of `AUGMENTATIONS`.
+    Training begins from the weights of `source` where one is given, and behind the phase of the largest network where
+    its classes are those of `source`.
 
     Raises:
         DataError: the images cannot be used.
-        RunError: the folder holds a run already.
+        RunError: the folder holds a run already, or the weights of `source` are not of `space`.
     """
-    source = data if data == BUILTIN else str(Path(data).resolve())
-    settings = {"source": source, "seed": seed, "max_bad_images": max_bad_images}
-    dataset = _read_images(settings, space, progress)
+    normalisation = normalisation_of(source) if source else None
+    described, num_train_images = describe_images(
+        space, data, normalisation=normalisation, seed=seed, max_bad_images=max_bad_images, progress=progress
+    )
+    start = start_from(source, space, described["classes"], seed=seed) if source else None
+    phases = schedule(num_train_images)
     advice = None if data == BUILTIN else advice_on_images(data, space)
     if advice:
         logger.info(advice)
     training = TrainingConfig(
-        phases=schedule(len(dataset.train)),
+        phases=phases if start is None or start.has_new_classifier else behind_largest(phases),
         batch_size=batch_size,
         precision=precision,
         average_decay=average_decay,
@@ -79,11 +92,80 @@ def create_run(
         **AUGMENTATIONS[augmentation],
         seed=seed,
     )
-    space = dataclasses.replace(space, num_classes=len(dataset.train.classes))
-    mean, std = dataset.channel_statistics
-    size = {"image_size": dataset.train.pixels.shape[-1]}
-    described = settings | size | {"classes": list(dataset.train.classes), "mean": list(mean), "std": list(std)}
-    return RunFolder.create(path, {"space": space.to_dict(), "data": described, "training": training.to_dict()})
+    space = dataclasses.replace(space, num_classes=len(described["classes"]))
+    config = {"space": space.to_dict(), "data": described, "training": training.to_dict()}
+    return _create_from(start, RunFolder(Path(path)), RunFolder(Path(path)).start_path, config)
+
+
+def move_run(
+    source: RunFolder,
+    path: str | Path,
+    data: str,
+    *,
+    seed: int = 0,
+    max_bad_images: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> RunFolder:
+    """Make the run folder `path` of the weights of `source` and the images `data`, on which nothing is trained yet.
+
+    Where the classes are others the classifier is new: a network of it wants fine-tuning before it is of use.
+
+    Raises:
+        DataError: the images cannot be used.
+        RunError: the folder holds a run already, or `source` is not trained.
+    """
+    run, space = RunFolder(Path(path)), source.space
+    described, _ = describe_images(
+        space,
+        data,
+        normalisation=normalisation_of(source),
+        seed=seed,
+        max_bad_images=max_bad_images,
+        progress=progress,
+    )
+    start = start_from(source, space, described["classes"], seed=seed)
+    space = dataclasses.replace(space, num_classes=len(described["classes"]))
+    return _create_from(start, run, run.supernet_path, {"space": space.to_dict(), "data": described})
+
+
+def _create_from(start: Start | None, run: RunFolder, weights_path: Path, config: dict[str, Any]) -> RunFolder:
+    """Make the folder of `run`, the weights of `start` at `weights_path`."""
+    if start is not None:
+        if run.config_path.exists():
+            raise RunError(f"{run.path} already holds a run; choose another --run")
+        # The folder is a run once it has its config.toml, so the weights come first.
+        save_weights(weights_path, start.weights, {"start": start.sha256})
+        config = config | {"start": start.to_dict()}
+    return RunFolder.create(run.path, config)
+
+
+def describe_images(
+    space: SearchSpace,
+    data: str,
+    *,
+    normalisation: Normalisation | None = None,
+    seed: int = 0,
+    max_bad_images: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> tuple[dict[str, Any], int]:
+    """Return the table [data] of a run of `space` on the images `data`, and the number of training images.
+
+    They are normalised as the weights want it, by `normalisation`, or where that is None by their own statistics.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    source = data if data == BUILTIN else str(Path(data).resolve())
+    settings = {"source": source, "seed": seed, "max_bad_images": max_bad_images}
+    dataset = _read_images(settings, space, progress)
+    mean, std = (normalisation.mean, normalisation.std) if normalisation else dataset.channel_statistics
+    described = {
+        "image_size": dataset.train.pixels.shape[-1],
+        "classes": list(dataset.train.classes),
+        "mean": list(mean),
+        "std": list(std),
+    }
+    return settings | described, len(dataset.train)
 
 
 def read_metrics(run: RunFolder) -> list[dict[str, Any]]:
@@ -136,7 +218,10 @@ def train_run(
         training = training_config(run)
         images = open_images(run, device=ranks.device, progress=progress)
         net = Supernet(run.space, generator=torch.Generator().manual_seed(training.seed))
-        net.start_alike()
+        if "start" in run.config:
+            net.load_state_dict(read_weights(run.start_path, net.state_dict()))
+        else:
+            net.start_alike()
         trainer = Trainer(
             net,
             training,
@@ -146,13 +231,28 @@ def train_run(
             ranks=ranks,
             checkpoint_seconds=checkpoint_seconds,
         )
-        trainer.resume()
+        if not trainer.resume() and ranks.is_first:
+            num_images = sum(phase.num_steps(training.batch_size) for phase in training.phases) * training.batch_size
+            cost = in_words(estimate_seconds(net, training))
+            logger.info("%s images in %d phases, about %s here", f"{num_images:,}", len(training.phases), cost)
         trainer.train(progress)
+
+
+def finetune_config(run: RunFolder, *, num_images: int, learning_rate: float = 0.1) -> FinetuneConfig:
+    """Return how networks of `run` are fine-tuned: as its supernet was trained, by default where it was imported."""
+    if "training" not in run.config:
+        return FinetuneConfig(num_images=num_images, learning_rate=learning_rate)
+    return FinetuneConfig.like(training_config(run), num_images=num_images, learning_rate=learning_rate)
 
 
 def training_config(run: RunFolder) -> TrainingConfig:
     """Return the training configuration that config.toml keeps; RunError where it lacks one."""
     return TrainingConfig.from_dict(dict(_table(run, "training")))
+
+
+def num_calibration_images(run: RunFolder) -> int:
+    """Return how many training images re-estimate batch norm before a subnet of `run` is judged."""
+    return training_config(run).num_calibration_images if "training" in run.config else IMPORTED_CALIBRATION
 
 
 def load_supernet(run: RunFolder, *, device: torch.device = CPU) -> Supernet:
@@ -182,4 +282,7 @@ def _table(run: RunFolder, name: str) -> Mapping[str, Any]:
     try:
         return run.config[name]
     except KeyError as error:
-        raise RunError(f"{run.config_path} must have a table [{name}]; make the run with `ofa-hw train`") from error
+        remedy = "make the run with `ofa-hw train`"
+        if name == "data" and "imported" in run.config:
+            remedy = f"give the imported weights their images: `ofa-hw data FOLDER --run {run.path}`"
+        raise RunError(f"{run.config_path} must have a table [{name}]; {remedy}") from error

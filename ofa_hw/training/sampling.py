@@ -15,7 +15,8 @@ from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig, SearchSpace
 from ofa_hw.training.evaluate import SubnetJudge, evaluate_all, sorted_by_prefix
 from ofa_hw.training.ranks import ALONE, Ranks
-from ofa_hw.training.runs import load_supernet, open_images, training_config
+from ofa_hw.training.runs import load_supernet, num_calibration_images, open_images
+from ofa_hw.training.start import require_classifier
 
 SORTED_TOGETHER = 1000
 """Subnets in a round: the more of them are sorted, the more they share; a broken call leaves whole rounds uniform."""
@@ -57,6 +58,7 @@ def sample_run(
     """
     with run.locked() if ranks.is_first else nullcontext():
         space = run.space
+        require_classifier(run)
         net, images = load_supernet(run, device=ranks.device), open_images(run, device=ranks.device)
         checkpoint = sha256_of(run.supernet_path)
         done = read_samples(run.samples_path)
@@ -67,7 +69,7 @@ def sample_run(
             net,
             images.train,
             images.val,
-            num_calibration_images=training_config(run).num_calibration_images,
+            num_calibration_images=num_calibration_images(run),
             checkpoint=checkpoint,
         )
         known = {sample.arch for sample in done}

@@ -103,6 +103,13 @@ class Phase:
         return [dataclasses.replace(arch, resolution=next(resolutions)) for arch in archs]
 
 
+def behind_largest(phases: Sequence[Phase]) -> tuple[Phase, ...]:
+    """Return `phases` without a first one that trains the largest network alone, for which others have cared."""
+    first = phases[0]
+    is_largest = {first.num_kernel_sizes, first.num_depths, first.num_expand_ratios, first.num_width_ratios} == {1}
+    return tuple(phases[1:] if is_largest and len(phases) > 1 else phases)
+
+
 def phases_from_dicts(rows: Sequence[dict[str, Any]]) -> tuple[Phase, ...]:
     """Return the phases that `dataclasses.asdict` or a TOML file wrote.
 

@@ -173,8 +173,7 @@ class Trainer:
         # Idle threads of one wait by spinning, and would take the cores from the other.
         side_by_side = phase.num_subnets > 1 and self._works_side_by_side
         torch.set_num_threads(1 if side_by_side else self._num_threads)
-        num_images = num_steps * self.config.batch_size
-        progress(f"train {phase.name}", self.position.step * self.config.batch_size, num_images)
+        self._tell(self.position.step, progress)
         upcoming: Future[Batch] | None = None
         for step in range(self.position.step, num_steps):
             batch = upcoming.result() if upcoming else self._make_batch(phase, opened, step)
@@ -190,9 +189,15 @@ class Trainer:
                 return False
             if (step + 1) % ROWS_EVERY == 0 or step + 1 == num_steps:
                 self._note_step(phase, step + 1, loss, learning_rate)
-                progress(f"train {phase.name}", (step + 1) * self.config.batch_size, num_images)
+            self._tell(step + 1, progress)
             self._keep(step + 1, num_steps)
         return True
+
+    def _tell(self, step: int, progress: ProgressCallback) -> None:
+        """Tell the images of all phases, and how many are behind `step` steps of the one at hand."""
+        batch_size, phases = self.config.batch_size, self.config.phases
+        steps = [phase.num_steps(batch_size) for phase in phases]
+        progress("train", (sum(steps[: self.position.phase]) + step) * batch_size, sum(steps) * batch_size)
 
     def _keep(self, step: int, num_steps: int) -> None:
         """Write the checkpoint that is due after `step` steps; all processes end after it where one was told to."""

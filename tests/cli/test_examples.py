@@ -15,8 +15,8 @@ from tests.report.synthetic_run import make_synthetic_run
 from tests.test_docs import check
 
 SLOW = {
-    "demo", "train", "import-checkpoint", "sample", "profile", "calibrate", "verify", "finetune", "export", "bench",
-    "devices", "doctor", "lut import", "predict",
+    "demo", "train", "import-checkpoint", "data", "sample", "profile", "calibrate", "verify", "finetune", "export",
+    "bench", "devices", "doctor", "lut import", "predict",
 }  # fmt: skip
 LESS = {"ofa-hw search": "ofa-hw search --evaluations 500", "--model mlp": "--model ridge"}
 

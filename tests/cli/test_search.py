@@ -73,6 +73,25 @@ def test_the_front_names_its_table_and_carries_intervals_and_units(invoke, folde
     assert front.limits == (FrontLimit(name="latency", bound=0.5),)
 
 
+def test_rows_are_told_by_number_and_id_and_how_many_of_how_many_are_shown(invoke, folder):
+    result = invoke("--lut", "phone.csv", *BUDGET)
+    front = ParetoFront.read(folder / "run" / "pareto.csv", example.SPACE)
+    assert f"20 of {len(front)} networks in run/pareto.csv" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines() if line.strip()[:1].isdigit()]
+    told = {int(row[0]): row[1] for row in rows if len(row[1]) == 12}
+    assert len(told) == 20
+    assert told == {number: front.archs[number - 1].arch_id for number in told}
+
+
+def test_a_front_that_a_second_search_replaces_is_kept_beside_it(invoke, folder):
+    invoke("--lut", "phone.csv", *BUDGET)
+    before = (folder / "run" / "pareto.csv").read_text()
+    result = invoke("--lut", "phone.csv", "--max-latency", "0.4ms", *BUDGET)
+    (told,) = [line for line in result.stderr.splitlines() if "is kept as" in line]
+    assert (folder / told.rpartition(" ")[2]).read_text() == before
+    assert "is kept as" not in invoke("--lut", "phone.csv", "--max-latency", "0.4ms", *BUDGET).stderr
+
+
 def test_many_devices_have_a_front_each_and_a_robust_one(invoke, folder):
     result = invoke("--lut", "phone.csv", "--lut", "board.csv", "--max-latency", "phone=0.5ms", "--json", *BUDGET)
     assert result.exit_code == 0, result.output
@@ -88,7 +107,12 @@ def test_many_devices_have_a_front_each_and_a_robust_one(invoke, folder):
     assert fronts["board"]["limits"] == []
     assert [table["device"] for table in fronts["robust"]["tables"]] == ["phone", "board"]
     first = fronts["robust"]["networks"][0]
-    assert {"predicted_relative_latency", "predicted_latency_ms", "predicted_latency_board_ms"} <= set(first)
+    assert {
+        "predicted_common_latency",
+        "predicted_worst_regret",
+        "predicted_latency_ms",
+        "predicted_latency_board_ms",
+    } <= set(first)
 
 
 def test_any_number_of_objectives_and_a_front_to_begin_with(invoke, folder):

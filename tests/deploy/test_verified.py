@@ -84,6 +84,25 @@ def test_every_promise_stands_beside_its_measurement(
         assert row["exported_test_top1"] == row["test_top1"]
 
 
+def test_networks_that_were_verified_on_another_device_stay_in_the_file(
+    run: RunFolder, table: LatencyTable, predictions: list[Prediction], verification: Verification, tmp_path: Path
+) -> None:
+    own = RunFolder(tmp_path / "run")
+    own.path.mkdir()
+    for path in (run.config_path, run.supernet_path, run.verified_path):
+        (own.path / path.name).write_bytes(path.read_bytes())
+    rows = [
+        dataclasses.replace(row, conditions=dataclasses.replace(row.conditions, device="other"))
+        for row in table.measurements
+    ]
+    other = dataclasses.replace(table, measurements=tuple(rows))
+    for _ in range(2):
+        verify_run(own, predictions[:1], other, FakeProfiler(noise=0.0), num_random=1, num_workers=1)
+        found = [(row["arch_id"], row["device"]) for row in csv.DictReader(own.verified_path.read_text().splitlines())]
+        ids = [prediction.arch.arch_id for prediction in predictions]
+        assert found == [*((arch_id, table.device) for arch_id in ids), (ids[0], "other")]
+
+
 def test_what_the_runtime_has_no_file_for_is_timed_by_its_profiler_and_said_in_the_card(
     run: RunFolder, verification: Verification
 ) -> None:
@@ -116,6 +135,8 @@ def test_chosen_network_is_finetuned_kept_and_exported(run: RunFolder) -> None:
     assert made.check.top1 == made.check.torch_top1 == pytest.approx(tuned.test_top1)
     small = export_chosen(run, arch, "tflite-int8", takes_pixels=True, num_calibration_images=200)
     assert small.check.top1 == pytest.approx(tuned.test_top1, abs=0.02)
+    assert small.check.path == run.exported_path / f"{arch.arch_id}.pixels.int8.tflite"
+    assert export_chosen(run, arch, path=run.path / "net.onnx").check.format == "onnx"
     assert small.check.num_bytes < 0.5 * made.check.num_bytes
     assert f"{100 * small.check.top1:.1f} %" in small.card.read_text()
 

@@ -1,6 +1,7 @@
 """One search for many devices, objectives by name, limits of each."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from ofa_hw import plugins
 from ofa_hw.cost import Macs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.search import Limit, NamedObjectives, SearchProblem, name_tables, prove_front
-from ofa_hw.search.devices import device_problems, search_devices
+from ofa_hw.search.devices import device_problems, robust_problem, search_devices
 from ofa_hw.search.proof import hypervolume_gap
 from tests.search import example
 
@@ -39,15 +40,9 @@ def test_objectives_are_found_by_name(named):
         "macs",
         "params",
         "peak_memory",
-        "relative_latency",
     }
     with pytest.raises(InvalidInputError, match="no objective 'speed'; there are top1, latency_phone"):
         named["speed"]
-
-
-def test_the_largest_network_is_as_slow_as_itself_on_every_device(named):
-    genes = example.SPACE.encode([example.SPACE.largest])
-    assert named["relative_latency"].evaluate(genes) == pytest.approx([1.0])
 
 
 def test_an_objective_of_a_plug_in_is_found_like_one_of_ours(monkeypatch, predictor):
@@ -65,7 +60,8 @@ def test_an_objective_of_a_plug_in_is_found_like_one_of_ours(monkeypatch, predic
 def test_each_device_has_its_own_front_and_the_robust_one_keeps_every_limit(named):
     limits = named.limits([("latency_phone", "400us"), ("latency_board", "1ms")])
     problems = device_problems(named, limits)
-    fronts = search_devices(problems, num_evaluations=10_000)
+    robust_of = functools.partial(robust_problem, named, limits)
+    fronts = search_devices(problems, robust=robust_of, num_evaluations=10_000)
     assert list(fronts) == ["robust", "phone", "board", "host"]
     robust = fronts["robust"].genes
     assert (named["latency_phone"].evaluate(robust) <= 0.4).all()
@@ -92,12 +88,10 @@ def test_one_table_is_limited_by_its_device_too(predictor):
 
 
 def test_any_objective_is_limited_in_its_unit(named):
-    top1, memory, macs, relative = named.limits(
-        [("top1", "76%"), ("peak_memory", "256KiB"), ("macs", "20M"), ("relative_latency", "0.5")], confidence=0.9
-    )
+    top1, memory, macs = named.limits([("top1", "76%"), ("peak_memory", "256KiB"), ("macs", "20M")], confidence=0.9)
     assert (top1.bound, top1.is_ceiling, top1.confidence) == (pytest.approx(0.76), False, 0.9)
     assert (memory.bound, memory.is_ceiling, memory.confidence) == (262_144, True, None)
-    assert (macs.bound, relative.bound) == (20_000_000, 0.5)
+    assert macs.bound == 20_000_000
 
 
 def test_an_objective_of_a_plug_in_is_limited_in_its_own_unit(monkeypatch, predictor):

@@ -100,7 +100,9 @@ def test_files_of_schema_1_are_read_with_their_limits_and_tables(tmp_path, objec
     named = NamedObjectives.of(
         example.SPACE, example.predictor(), {"phone": example.table("phone"), "board": example.table("board")}
     )
-    problem = SearchProblem(space=example.SPACE, objectives=(named["top1"], named[objective]))
+    by_name = {"relative_latency": dataclasses.replace(named["macs"], name="relative_latency", source="predicted")}
+    by_name |= named.by_name
+    problem = SearchProblem(space=example.SPACE, objectives=(named["top1"], by_name[objective]))
     front = search_front(problem, num_evaluations=200, shown=tuple(named.latencies.values()))
     path = tmp_path / "front.csv"
     limits = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet, recalibrate_batch_norm
 from ofa_hw.space import SearchSpace, get_space, list_spaces
-from ofa_hw.training import FinetuneConfig, finetune
+from ofa_hw.training import FinetuneConfig, finetune, prefix_tree
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.data import ImageSet
 from ofa_hw.training.evaluate import SubnetJudge, evaluate_all, predict_logits, score_logits, sorted_by_prefix
@@ -145,3 +146,29 @@ def test_export_of_a_judged_subnet_equals_torch(judge: SubnetJudge, tiny_space: 
     check = export_subnet(judge.calibrated(arch), tiny_space, arch, tmp_path / "net.tflite")
     assert check.max_logit_error < 1e-4
     assert check.path.stat().st_size == check.num_bytes
+
+
+def test_an_interrupt_ends_what_is_being_judged_before_its_next_block(
+    tiny_space: SearchSpace, tiny_images: ImageBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = Supernet(tiny_space, generator=torch.Generator().manual_seed(0)).eval()
+    judge = SubnetJudge(net, tiny_images, tiny_images, num_calibration_images=64, checkpoint="c")
+    num_blocks, run = 0, prefix_tree._Node.run
+
+    def count(node: prefix_tree._Node, x_BCHW: torch.Tensor) -> torch.Tensor:
+        nonlocal num_blocks
+        y_BCHW = run(node, x_BCHW)
+        num_blocks += 1
+        return y_BCHW
+
+    monkeypatch.setattr(prefix_tree._Node, "run", count)
+    archs = tiny_space.sample(40, np.random.default_rng(0))
+    judged = evaluate_all(judge, archs, num_workers=1)
+    next(judged)
+    with pytest.raises(KeyboardInterrupt):
+        judged.throw(KeyboardInterrupt)
+    at_once = num_blocks
+    assert judge.stop.is_set()
+    with pytest.raises(CancelledError):
+        judge.judge(archs[0])
+    assert num_blocks == at_once
