@@ -32,7 +32,7 @@ def _brought() -> dict[str, importlib.metadata.EntryPoint]:
 
 def list_families() -> tuple[str, ...]:
     """Return the names of all families."""
-    # Our own names cannot be taken by a plug-in.
+    # A plug-in cannot take one of our names.
     return (*_own(), *(name for name in _brought() if name not in _own()))
 
 

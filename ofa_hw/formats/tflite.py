@@ -266,7 +266,7 @@ class ModelWriter:
         """Return the entry of the table of operators."""
         code = self.schema.OperatorCodeT()
         code.builtinCode = builtin
-        # Readers older than 2020 know this field alone; it holds 127 where the code does not fit.
+        # Readers older than 2020 know only this field; it holds 127 where the code does not fit.
         code.deprecatedBuiltinCode = min(builtin, 127)
         code.version = 1
         return code

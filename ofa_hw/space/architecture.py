@@ -85,7 +85,7 @@ class ArchConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the architecture as plain values; `from_dict` reads them back."""
-        # For each stage one list a choice, with an entry for each active block.
+        # For each stage and choice a list, with an entry for each active block.
         stages: list[dict[str, Any]] = [
             {name: [block[name] for block in stage] for name in stage[0]} for stage in self.stages
         ]

@@ -304,6 +304,7 @@ class SearchSpace:
         networks near either end.
         """
         levels = rng.random((num, 1))
+        # A binomial of n choices around the level has its mean there, and any choice is possible.
         return self.canonical(rng.binomial(np.array(self.num_choices) - 1, levels).astype(np.int8))
 
     def sample(self, num: int, rng: np.random.Generator) -> list[ArchConfig]:
@@ -430,6 +431,7 @@ class SearchSpace:
         stages = []
         for stage, first in enumerate(self._first_positions):
             depths = self.stage_depths(stage)
+            # All positions were filled; the depth says how many of them this stage uses.
             stages.append(tuple(blocks[first:][: int(max(depths) if depth is None else _nearest(depths, depth))]))
         ratio = self.width_ratios[-1:] if width_ratio is None else (width_ratio,)
         arch = ArchConfig(resolution=resolution, stages=tuple(stages), width_ratios=ratio * len(self.stages))
