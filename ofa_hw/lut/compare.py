@@ -61,17 +61,17 @@ def compare_tables(first: LatencyTable, second: LatencyTable) -> TableDifference
     Raises:
         TableError: the tables share no block.
     """
-    ours = {row.block: row for row in first.measurements}
-    theirs = {row.block: row for row in second.measurements}
-    shared = [block for block in ours if block in theirs]
+    first_rows = {row.block: row for row in first.measurements}
+    second_rows = {row.block: row for row in second.measurements}
+    shared = [block for block in first_rows if block in second_rows]
     if not shared:
         raise TableError(f"two tables must share blocks; {first.title} and {second.title} share none")
-    mine, its = dataclasses.asdict(first.conditions), dataclasses.asdict(second.conditions)
-    changed = tuple(f"{key}: {mine[key]} -> {its[key]}" for key in mine if mine[key] != its[key])
+    before, after = dataclasses.asdict(first.conditions), dataclasses.asdict(second.conditions)
+    changed = tuple(f"{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key])
     return TableDifference(
-        blocks=tuple(_difference(ours[block], theirs[block]) for block in shared),
-        num_only_first=len(ours) - len(shared),
-        num_only_second=len(theirs) - len(shared),
+        blocks=tuple(_difference(first_rows[block], second_rows[block]) for block in shared),
+        num_only_first=len(first_rows) - len(shared),
+        num_only_second=len(second_rows) - len(shared),
         changed_conditions=changed,
     )
 
