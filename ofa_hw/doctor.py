@@ -25,10 +25,10 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime"),
     "report": ("altair", "vl-convert-python"),
 }
-"""The packages that each extra brings; the core's stand under ""."""
+"""Packages that are looked for, by the extra that brings them; those of the core under ""."""
 
 NOISE_LIMIT = 0.05
-"""Above this the median of a fixed piece of work shows other work on the core (as a fraction, median above least)."""
+"""If the median time of a fixed piece of work is more than this fraction above its least time, the core is shared."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class DeviceAnswer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """All that `ofa-hw doctor` found; `advice` is what a person should do, nothing where all is well."""
+    """All that `ofa-hw doctor` found; `advice` says what to do, a sentence each, () where all is well."""
 
     tool_version: str
     python: str
@@ -100,9 +100,11 @@ def clock_noise(seconds: float) -> float:
     """
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     was_collecting = gc.isenabled()
+    # A collection would count as noise.
     gc.disable()
     try:
         if cores:
+            # Moving between cores would count as noise; core 0, which serves most interrupts, is avoided.
             os.sched_setaffinity(0, {max(cores)})
         times = _time_work(seconds)
     finally:

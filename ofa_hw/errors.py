@@ -1,4 +1,4 @@
-"""What can go wrong, by who can mend it.
+"""What can go wrong, by what has to be mended.
 
 Every message is one line that says what must hold, what came instead and what to do next. The command line
 prints it and exits with 1; a script catches `OfaHwError` or one of its kinds.

@@ -34,7 +34,7 @@ _opened: set[tuple[str, str]] = set()
 def tflite_runner(content: bytes) -> Runner:
     """Return a function that runs the model `content` in the interpreter of LiteRT.
 
-    An int8 model's input is quantised, and its output is what it stands for.
+    The function takes and returns real numbers: it quantises the input of an int8 model and dequantises its output.
 
     Raises:
         MissingDependencyError: ai-edge-litert is not installed.
