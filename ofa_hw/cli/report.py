@@ -35,7 +35,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "luts",
     type=_FILE,
     multiple=True,
-    help="The table that was searched with; given again, further devices.  [default: the one in lut/ of the run]",
+    help="The table that was searched with; given again, further devices.  [default: those that the front names]",
 )
 @click.option("--baseline", type=_FILE, help="An earlier benchmark.json to compare with.  [default: none]")
 @json_option

@@ -169,7 +169,7 @@ def command(
         return
     for name, (front, proof) in found.items():
         which = f"{name}: " if len(found) > 1 else ""
-        _show(front, which, files[name])
+        _show(front, which, files[name], has_numbers=files[name] == folder.front_path)
         if proof is not None:
             click.echo(_proof_in_words(proof))
     for earlier in filter(None, kept):
@@ -287,14 +287,21 @@ def _proof_in_words(proof: Proof) -> str:
     return f"no single change of any network improves this front: {proof.num_scored:,} scored, which brought {gap}"
 
 
-def _show(front: ParetoFront, which: str, path: Path) -> None:
-    """Print networks along the front, sorted as it is, each with the number of its row."""
+def _show(front: ParetoFront, which: str, path: Path, *, has_numbers: bool) -> None:
+    """Print networks along the front, sorted as it is; those of pareto.csv with the numbers that `--pick` takes."""
     num = min(len(front), ROWS_SHOWN)
     rows = sorted({round(step * (len(front) - 1) / max(num - 1, 1)) for step in range(num)})
     shown = f"{len(rows)} of {len(front)}" if len(rows) < len(front) else f"{len(front)}"
     print_table(
-        ("number", "network", *(column.title for column in front.columns)),
-        [(row + 1, front.archs[row].arch_id, *(_rounded(column, row) for column in front.columns)) for row in rows],
+        (*(["number"] if has_numbers else []), "network", *(column.title for column in front.columns)),
+        [
+            (
+                *([row + 1] if has_numbers else []),
+                front.archs[row].arch_id,
+                *(_rounded(column, row) for column in front.columns),
+            )
+            for row in rows
+        ],
         title=f"{which}{shown} networks in {path}",
     )
 

@@ -30,10 +30,11 @@ class DeviceFront:
     """One run on one device, and the figures by which its networks are placed.
 
     Every table has a column `network`, the key under which the page knows a network, and one for each of `figures` by
-    its name, NaN where it is not known. Those of `verified`, VERIFIED_COLUMNS with a `number` that counts through all
-    fronts, are what was measured, or counted; beside them stand `<name>_low` and `<name>_high`, the ends of the 95 %
-    interval, and `<name>_promised`. `limits` are the bounds that the search kept, by the names of figures, and
-    `limited` those of them that are not drawn.
+    its name, NaN where it is not known. Those of `verified`, VERIFIED_COLUMNS with a `label`, the start of the id that
+    tells it from the others, are what was measured, or counted; beside them stand `<name>_low` and `<name>_high`, the
+    ends of the 95 % interval, and `<name>_promised`. `robust` are the networks that serve all devices, as far as they
+    are a front on this one; none where the front is that itself. `limits` are the bounds that the search kept, by the
+    names of figures, and `limited` those of them that are not drawn.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DeviceFront:
     samples: pd.DataFrame
     front: pd.DataFrame
     verified: pd.DataFrame
+    robust: pd.DataFrame
     limits: Mapping[str, float]
     limited: tuple[FrontColumn, ...]
 
@@ -58,7 +60,6 @@ def network_key(runs: Sequence[RunResults], run_index: int, arch_id: str) -> str
 def device_fronts(runs: Sequence[RunResults]) -> list[DeviceFront]:
     """Return a front for each run that has one and, where it is told of further tables, for each of their devices."""
     fronts: list[DeviceFront] = []
-    num_before = 0
     for index, results in enumerate(runs):
         for place, table in enumerate([results.lut, *results.other_tables] if results.lut else [None]):
             found = _front_on(results, table, is_first=not place)
@@ -66,14 +67,22 @@ def device_fronts(runs: Sequence[RunResults]) -> list[DeviceFront]:
                 continue
             tables = {
                 name: shown.assign(network=[network_key(runs, index, arch_id) for arch_id in shown["arch_id"]])
-                for name, shown in (("samples", found.samples), ("front", found.front), ("verified", found.verified))
+                for name in ("samples", "front", "verified", "robust")
+                for shown in [getattr(found, name)]
             }
-            numbers = range(num_before + 1, num_before + 1 + len(found.verified))
-            tables["verified"] = tables["verified"].assign(number=list(numbers))
-            num_before += len(numbers)
             name = _name(results, table, has_runs=len(runs) > 1)
             fronts.append(dataclasses.replace(found, name=name, **tables))
-    return fronts
+    return _with_labels(fronts)
+
+
+def _with_labels(fronts: Sequence[DeviceFront]) -> list[DeviceFront]:
+    """Return the fronts, each verified network with the shortest start of its id that no other has, of 4 or more."""
+    ids = {arch_id for front in fronts for arch_id in front.verified["arch_id"]}
+    length = next((size for size in range(4, 12) if len({arch_id[:size] for arch_id in ids}) == len(ids)), 12)
+    return [
+        dataclasses.replace(front, verified=front.verified.assign(label=front.verified["arch_id"].str[:length]))
+        for front in fronts
+    ]
 
 
 def comparable(fronts: Sequence[DeviceFront]) -> list[list[DeviceFront]]:
@@ -137,19 +146,47 @@ def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool
             for figure in figures
         }
     )
-    verified = with_top1_interval(results.verified if is_first else results.verified.iloc[:0])
+    verified = with_top1_interval(_verified_on(results, table, is_first=is_first))
     for figure in figures:
         verified = verified.assign(**_verified_figure(figure.name, results, verified, rows, known))
     drawn = {figure.name for figure in figures}
+    robust = _robust_rows(results, figures, known) if own is not None else rows.iloc[:0]
     return DeviceFront(
         name="",
         figures=figures,
         samples=samples,
         front=rows,
         verified=verified,
+        robust=robust,
         limits=limits,
         limited=tuple(column for column in front.columns if column.name in limits.keys() - drawn),
     )
+
+
+def _verified_on(results: RunResults, table: LatencyTable | None, *, is_first: bool) -> pd.DataFrame:
+    """Return the networks that were verified on the device of `table`; where the file does not say, on the first."""
+    verified = results.verified
+    if "device" not in verified:
+        return verified if is_first else verified.iloc[:0]
+    told = {results.lut.device if results.lut else "", *(other.device for other in results.other_tables)}
+    # What was verified on a device that is not shown stands on the first, so that it is seen at all.
+    is_here = verified["device"] == table.device if table else verified["device"].notna()
+    return verified[is_here | (~verified["device"].isin(told) & is_first)]
+
+
+def _robust_rows(results: RunResults, figures: Sequence[FrontColumn], known: Mapping[str, Objective]) -> pd.DataFrame:
+    """Return the networks of the robust front of the run that are a front on one device by its `figures`."""
+    front = results.front
+    names = {column.name for column in front.columns} if front else set()
+    if front is None or not names.intersection(ROBUST_OBJECTIVES) or not {f.name for f in figures} <= {*names, *known}:
+        return _rows(results.front).iloc[:0] if results.front else results.verified.iloc[:0]
+    rows = _rows(front)
+    for figure in figures:
+        if figure.name in known:
+            rows[figure.name] = _values(known[figure.name], results, rows)
+    signs = [1.0 if figure.direction == "min" else -1.0 for figure in figures]
+    kept = is_non_dominated(rows[[figure.name for figure in figures]].to_numpy() * signs)
+    return rows[kept].sort_values(figures[-1].name, kind="stable")
 
 
 def _figures(front: ParetoFront) -> tuple[FrontColumn, ...]:

@@ -17,7 +17,7 @@ from ofa_hw.report.summary import lead_of, provenance_of
 
 def report_markdown(runs: Sequence[RunResults], comparison: Section | None = None) -> str:
     """Return the tables of the runs, a `comparison` first; what comes from names and files is escaped."""
-    parts = [f"# {escaped(', '.join(results.name for results in runs))}", *map(escaped, lead_of(runs[0]))]
+    parts = [f"# {escaped(', '.join(results.name for results in runs))}", *map(escaped, lead_of(runs))]
     for results in runs:
         figures = figures_of(results)
         if figures:

@@ -20,23 +20,19 @@ _COUNTED = ("macs", "params")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkCard:
-    """One network: what is known of it by name, its stages' channels, and the command that writes it out.
-
-    The command lacks which network: `pick` is its place on the front from 1, None where it takes the architecture.
-    """
+    """One network: what is known of it by name, its stages' channels, and the command that writes it out."""
 
     title: str
     arch: ArchConfig
     channels: tuple[int, ...]
     facts: dict[str, str]
     export_command: str
-    pick: int | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain values for the page."""
         facts = [[name, value] for name, value in self.facts.items()]
         told = {"title": self.title, "arch": self.arch.to_dict(), "channels": self.channels, "facts": facts}
-        return told | {"export": self.export_command, "pick": self.pick}
+        return told | {"export": self.export_command}
 
 
 def network_cards(runs: Sequence[RunResults]) -> dict[str, NetworkCard]:
@@ -48,7 +44,7 @@ def network_cards(runs: Sequence[RunResults]) -> dict[str, NetworkCard]:
     for front in device_fronts(runs):
         for net in front.verified.to_dict("records"):
             card = cards[net["network"]]
-            cards[net["network"]] = dataclasses.replace(card, title=f"Network {net['number']}, verified")
+            cards[net["network"]] = dataclasses.replace(card, title=f"Network {net['arch_id']}, verified")
     return cards
 
 
@@ -60,7 +56,7 @@ def _cards_of(results: RunResults) -> dict[str, NetworkCard]:
     for index, arch in enumerate(results.front.archs if results.front else ()):
         assert results.front is not None
         facts = {told.title: _with_interval(told, index) for told in results.front.columns if told.name not in _COUNTED}
-        _add(cards, results, _named(arch), f"Network {arch.arch_id}", facts, pick=index + 1)
+        _add(cards, results, _named(arch), f"Network {arch.arch_id}", facts)
     for device, front in results.device_fronts.items():
         latency = front.column("latency")
         title = dataclasses.replace(latency, name=f"latency on {device}").title
@@ -70,9 +66,10 @@ def _cards_of(results: RunResults) -> dict[str, NetworkCard]:
     for net in with_top1_interval(results.verified).to_dict("records"):
         low, high = 100 * net["test_top1_low"], 100 * net["test_top1_high"]
         fast, slow = (milliseconds(net[f"measured_latency_{end}_ms"]) for end in ("low", "high"))
+        where = f" on {net['device']}" if "device" in net else ""
         facts = {
             "top-1, test images, %": f"{100 * net['test_top1']:.1f} ({low:.1f}–{high:.1f})",
-            "latency, measured, ms": f"{milliseconds(net['measured_latency_ms'])} ({fast}–{slow})",
+            f"latency{where}, measured, ms": f"{milliseconds(net['measured_latency_ms'])} ({fast}–{slow})",
         }
         _add(cards, results, net, "", facts)
         if "exported_format" in net:
@@ -101,8 +98,6 @@ def _add(
     net: Mapping[Any, Any],
     title: str,
     facts: dict[str, str],
-    *,
-    pick: int | None = None,
 ) -> None:
     """Add a card, or what is newly known to the card that is there."""
     space, arch_id = results.space, str(net["arch_id"])
@@ -117,9 +112,9 @@ def _add(
             "parameters": f"{num_params(space, arch):,}",
         }
         channels = _channels(space, arch)
-        export = f"ofa-hw export --run {shlex.quote(str(results.path))} --format tflite"
-        card = NetworkCard(title=title, arch=arch, channels=channels, facts=costs, export_command=export, pick=None)
-    cards[arch_id] = dataclasses.replace(card, title=title, facts=card.facts | facts, pick=pick or card.pick)
+        export = f"ofa-hw export --run {shlex.quote(str(results.path))} --pick {arch_id} --format tflite"
+        card = NetworkCard(title=title, arch=arch, channels=channels, facts=costs, export_command=export)
+    cards[arch_id] = dataclasses.replace(card, title=title, facts=card.facts | facts)
 
 
 def _channels(space: SearchSpace, arch: ArchConfig) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from ofa_hw.report.theme import DARK, FONT, LIGHT, chart_config, css_variables
 def report_html(runs: Sequence[RunResults], comparison: Section | None = None) -> str:
     """Return the page, a `comparison` first; what comes from names and files stands in it as text, never as markup.
 
-    Of several runs the first gives the tiles; the trade-off holds all of them, and each has its own sections.
+    Of several runs lead, tiles and the trade-off hold all of them, and each has its own sections.
     """
     import jinja2
     from markupsafe import Markup
@@ -32,8 +32,8 @@ def report_html(runs: Sequence[RunResults], comparison: Section | None = None) -
     )
     return environment.from_string(_asset("page.html")).render(
         title=", ".join(results.name for results in runs),
-        lead=lead_of(runs[0]),
-        tiles=tiles_of(runs[0]),
+        lead=lead_of(runs),
+        tiles=tiles_of(runs),
         sections=sections,
         missing=[part for results in runs for part in results.missing],
         runs=[

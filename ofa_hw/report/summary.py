@@ -7,54 +7,81 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ofa_hw import __version__
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import count, milliseconds, percent, points, seconds
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One number that stands out, with what it says."""
+    """One number that stands out, with what it says; `run` names its run where there are several."""
 
     title: str
     value: str
     note: str
+    run: str = ""
 
 
-def lead_of(results: RunResults) -> list[str]:
-    """Return one or two sentences that tell the result."""
-    space = results.space
-    told = f"One supernet, trained once, holds {count(space.num_archs)} networks of the space {space.name}."
-    nets = results.verified
-    if not len(nets):
-        return [told]
+def lead_of(runs: Sequence[RunResults]) -> list[str]:
+    """Return the sentences that tell the result: of each run its own, then what they are taken from."""
+    told = []
+    for one in runs:
+        by_device = (
+            list(one.verified.groupby("device", sort=False)) if "device" in one.verified else [("", one.verified)]
+        )
+        for device, nets in by_device:
+            where = f"on {device}" if len(by_device) > 1 else ""
+            where = f"{one.name} {where}".strip() if len(runs) > 1 else where.replace("on ", "On ", 1)
+            if len(nets):
+                told.append(f"{where}: {_result_of(nets)}" if where else _result_of(nets))
+    spaces = {one.space.name: count(one.space.num_archs) for one in runs}
+    return told + [
+        f"One supernet, trained once, holds {number} networks of the space {name}." for name, number in spaces.items()
+    ]
+
+
+def _result_of(nets: pd.DataFrame) -> str:
     best, fastest = nets.loc[nets["test_top1"].idxmax()], nets.loc[nets["measured_latency_ms"].idxmin()]
-    result = (
-        f"The most accurate of {len(nets)} networks that were taken out of it classifies {percent(best['test_top1'])} "
-        f"of the test images rightly, in {milliseconds(best['measured_latency_ms'])} ms"
+    told = (
+        f"The most accurate of {len(nets)} networks that were taken out of it classifies "
+        f"{percent(best['test_top1'])} of the test images rightly, in {milliseconds(best['measured_latency_ms'])} ms"
     )
     if best["arch_id"] == fastest["arch_id"]:
-        return [result + ".", told]
+        return f"{told}."
     speedup = best["measured_latency_ms"] / fastest["measured_latency_ms"]
     cost = best["test_top1"] - fastest["test_top1"]
-    result += (
-        f"; the fastest is {speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms, "
+    return (
+        f"{told}; the fastest is {speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms, "
         f"for {100 * cost:.1f} points less. Both were measured, whole, on the device."
     )
-    return [result, told]
 
 
-def tiles_of(results: RunResults) -> list[Tile]:
-    """Return the tiles for which the run has the files."""
+def tiles_of(runs: Sequence[RunResults]) -> list[Tile]:
+    """Return the tiles for which the runs have the files, those of one title together."""
+    tiles = [
+        dataclasses.replace(tile, run=results.name if len(runs) > 1 else "")
+        for results in runs
+        for tile in _tiles_of(results)
+    ]
+    titles = list(dict.fromkeys(tile.title for tile in tiles))
+    return sorted(tiles, key=lambda tile: titles.index(tile.title))
+
+
+def _tiles_of(results: RunResults) -> list[Tile]:
     tiles = []
     nets = results.verified
     if len(nets):
         gain = (nets["test_top1"] - nets["test_top1_before"]).mean()
         errors = [(nets["predicted_top1"] - nets[name]).abs().mean() for name in ("test_top1_before", "val_top1")]
         best = nets.loc[nets["test_top1"].idxmax()]
-        note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured"
+        where = f" on {best['device']}" if "device" in nets and nets["device"].nunique() > 1 else ""
+        note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured{where}"
         tiles.append(Tile(title="Best verified top-1", value=percent(best["test_top1"]), note=note))
         note = f"points of top-1, mean of {len(nets)} networks"
         tiles.append(Tile(title="Gain by fine-tuning", value=points(gain), note=note))

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from ofa_hw.errors import MissingDependencyError, how_to_install
 from ofa_hw.files import write_bytes, write_json, write_text
+from ofa_hw.lut import LatencyTable
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.report.baseline import baseline_section, read_baseline
 from ofa_hw.report.benchmark import benchmark_of
 from ofa_hw.report.markdown import report_markdown
 from ofa_hw.report.results import RunResults, read_results
 from ofa_hw.run import RunFolder
+from ofa_hw.search import FrontTable, ParetoFront
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,8 +64,8 @@ def write_report(
     """Write every form of the report of `run` and return what it tells.
 
     `baseline` is an earlier benchmark.json to compare with; `lut` the table that places sampled subnets on the axis of
-    latency, None the one in the run's own folder lut/, where there is one alone. `other_luts` show the same networks on
-    further devices; `others` are runs to show beside this one, each with its own table. benchmark.json is of `run`.
+    latency, None those that `known_tables` finds. `other_luts` show the same networks on further devices; `others` are
+    runs to show beside this one, each with its own tables. benchmark.json is of `run`.
 
     Raises:
         RunError: the run holds nothing to draw, a file of it is damaged, or the baseline cannot be compared with it.
@@ -79,8 +81,12 @@ def write_report(
 
     files = files or ReportFiles.of(run)
     progress("report", 0, 4)
-    results = read_results(run, lut=lut or _own_table(run), other_luts=other_luts)
-    runs = [results, *(read_results(other, lut=_own_table(other)) for other in others)]
+    found = [lut, *other_luts] if lut else known_tables(run)
+    results = read_results(run, lut=next(iter(found), None), other_luts=found[1:])
+    runs = [results]
+    for other in others:
+        found = known_tables(other)
+        runs.append(read_results(other, lut=next(iter(found), None), other_luts=found[1:]))
     comparison = baseline_section(results, read_baseline(baseline, results)) if baseline else None
     progress("report", 1, 4)
     picture = report_png(runs)
@@ -97,6 +103,22 @@ def write_report(
     return results
 
 
-def _own_table(run: RunFolder) -> Path | None:
-    tables = list((run.path / "lut").glob("*.csv"))
-    return tables[0] if len(tables) == 1 else None
+def known_tables(run: RunFolder) -> list[Path]:
+    """Return the latency tables that the front of `run` was searched with, else the one of its folder lut/.
+
+    The front tells their files, as seen from the folder in which one worked or from the run; a file that is no longer
+    there, or is of another device by now, is left out.
+    """
+    told = ParetoFront.read(run.front_path, run.space).tables if run.front_path.exists() else ()
+    found = [path for table in told if (path := _file_of(table, run))]
+    own = list((run.path / "lut").glob("*.csv"))
+    return found or (own if len(own) == 1 else [])
+
+
+def _file_of(table: FrontTable, run: RunFolder) -> Path | None:
+    if table.file is None:
+        return None
+    for path in (Path(table.file), run.path / table.file, run.path / "lut" / Path(table.file).name):
+        if path.is_file() and LatencyTable.read(path).device == table.device:
+            return path
+    return None

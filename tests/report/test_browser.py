@@ -65,11 +65,11 @@ def test_the_page_fits_every_width_and_draws_every_chart(open_page, width, schem
     assert page.locator(".chart svg .mark-symbol path").count() > 100
 
 
-def test_a_network_is_chosen_by_keyboard_and_shown_as_a_picture(open_page):
-    page = open_page(1280)
+def test_a_network_is_chosen_by_keyboard_and_shown_as_a_picture(open_page, synthetic_results):
+    page, second = open_page(1280), synthetic_results.verified["arch_id"].iloc[1]
     page.locator("#verified button.pick").nth(1).press("Enter")
     panel = page.locator("#network")
-    assert panel.locator("h3").inner_text() == "Network 2, verified"
+    assert panel.locator("h3").inner_text() == f"Network {second}, verified"
     assert panel.locator("svg rect title").count() >= 3
     assert "ofa-hw export" in panel.locator("code").inner_text()
     assert page.locator("#verified tr.chosen").count() == 1
@@ -80,7 +80,8 @@ def test_a_click_on_a_point_chooses_its_network(open_page):
     before = page.locator("#network h3").inner_text()
     page.locator("#chart-front svg .mark-symbol path[aria-label*='sampled']").first.click(force=True)
     page.wait_for_function("text => document.querySelector('#network h3').innerText !== text", arg=before)
-    assert "--arch arch.json" in page.locator("#network code").inner_text()
+    shown = page.locator("#network h3").inner_text().split()[1]
+    assert f"--pick {shown} " in " ".join(page.locator("#network code").inner_text().split()) + " "
 
 
 def test_brushing_the_picture_filters_the_table(open_page):
@@ -129,8 +130,9 @@ def test_a_page_of_two_runs_knows_the_networks_of_both(open_page, synthetic_resu
     page = open_page(390, address=path.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator(".trade-off .legend li").count() == 2
+    last = synthetic_results.verified["arch_id"].iloc[-1]
     page.locator("#verified button.pick").last.press("Enter")
-    assert page.locator("#network h3").inner_text() == "Network 10, verified"
+    assert page.locator("#network h3").inner_text() == f"Network {last}, verified"
     assert page.locator("#verified tr.chosen").count() == 1
 
 

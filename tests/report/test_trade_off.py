@@ -135,7 +135,7 @@ def test_verified_networks_stand_at_what_was_counted_and_measured(search, words)
         (table, _) = trade_off_section([results]).tables
         assert "50.0 %, tflite-int8" in table.rows[0].cells
         card = network_cards([results])[archs[0].arch_id]
-        assert card.title == "Network 1, verified"
+        assert card.title == f"Network {archs[0].arch_id}, verified"
         assert card.export_command.endswith("--format tflite-int8")
         assert "verified networks" in json.dumps(picture_specification([results]))
         assert "verified networks" in report_html([results])

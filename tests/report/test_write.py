@@ -8,6 +8,7 @@ import json
 import os
 import re
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -22,12 +23,15 @@ from ofa_hw.report.networks import network_cards
 from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
 from ofa_hw.report.results import read_results
+from ofa_hw.report.rounding import percent
 from ofa_hw.report.theme import LIGHT
+from ofa_hw.report.write import known_tables
 from ofa_hw.run import RunFolder
-from ofa_hw.search.front import FrontLimit
-from ofa_hw.space import get_space
+from ofa_hw.search.front import FrontLimit, FrontTable
+from ofa_hw.space import ArchConfig, get_space
 from tests.lut.example import table
-from tests.report.synthetic_run import make_synthetic_run
+from tests.report.synthetic_run import _verified_row, _write_csv, make_synthetic_run
+from tests.search import example as search_example
 
 HOSTILE = '<img src=x onerror="alert(1)"></script><b>&|`*'
 
@@ -182,7 +186,8 @@ def test_several_runs_and_devices_stand_in_one_chart_each_in_its_colour(syntheti
     runs = [synthetic_results, second_results]
     fronts = device_fronts(runs)
     assert [front.name for front in fronts] == ["invented on example", "other on example", "other on phone"]
-    assert list(fronts[1].verified["number"]) == [6, 7, 8, 9, 10]
+    assert all(map(str.startswith, fronts[1].verified["arch_id"], fronts[1].verified["label"]))
+    assert len({label for front in fronts for label in front.verified["label"]}) == 10
     assert len(fronts[2].verified) == 0
     assert fronts[2].front["latency"].is_monotonic_increasing
     told = json.dumps(picture_specification(runs))
@@ -199,7 +204,7 @@ def test_each_device_has_the_front_that_was_searched_for_it(tmp_path, synthetic_
     cards = network_cards([results])
     told = cards[results.front.archs[0].arch_id]
     assert "latency on example predicted, ms" in told.facts
-    assert told.pick == 1
+    assert f"--pick {results.front.archs[0].arch_id} " in told.export_command
     assert len(device_fronts([read_results(run, lut=synthetic_table)])[0].front) == len(own) - 1
 
 
@@ -215,7 +220,62 @@ def test_names_of_a_page_of_several_runs_are_unique_and_each_network_has_its_com
     )
     assert str(synthetic_results.path) in first.export_command
     assert str(second_results.path) in second.export_command
-    assert (first.title, second.title) == ("Network 1, verified", "Network 6, verified")
+    ids = [results.verified["arch_id"].iloc[0] for results in (synthetic_results, second_results)]
+    assert [first.title, second.title] == [f"Network {arch_id}, verified" for arch_id in ids]
+    for results in (synthetic_results, second_results):
+        best = f"classifies {percent(results.verified['test_top1'].max())}".replace(" %", "\u00a0%")
+        assert f"{results.name}: The most accurate of 5" in page
+        assert best in page
+        assert f'<span class="run">{results.name}</span>' in page
+
+
+def test_tables_are_found_where_the_front_says_that_they_are(tmp_path, synthetic_table, monkeypatch):
+    run = make_synthetic_run(tmp_path / "run", num_samples=5)
+    front = read_results(run, lut=synthetic_table).front
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for folder in (tmp_path / "work", run.path):
+        path = folder / "tables" / "example.csv"
+        path.parent.mkdir()
+        path.write_bytes(synthetic_table.read_bytes())
+        for device, found in (("example", [path]), ("another", [])):
+            told = FrontTable(name="latency", device=device, file="tables/example.csv")
+            dataclasses.replace(front, tables=(told,)).write(run.front_path)
+            assert [table.resolve() for table in known_tables(run)] == found
+        path.unlink()
+
+
+def test_the_front_of_each_device_shows_its_limits_the_robust_front_and_what_was_verified_there(tmp_path):
+    folder = search_example.run(tmp_path / "run")
+    luts = []
+    for device, kernels in (("phone", 1.0), ("board", 3.0)):
+        luts.append(tmp_path / f"{device}.csv")
+        search_example.table(device, large_kernels=kernels).write(luts[-1])
+    words = [word for lut in luts for word in ("--lut", str(lut))]
+    limits = ("--max-latency", "phone=0.5ms", "--max-latency", "board=0.9ms", "--evaluations", "1000")
+    result = CliRunner().invoke(main, ["search", "--run", str(folder.path), *words, *limits])
+    assert result.exit_code == 0, result.output
+    space, rng = search_example.SPACE, np.random.default_rng(0)
+    archs = read_results(folder).front.archs
+    rows = [
+        _verified_row(space, archs[index], rng) | {"device": device} for index, device in ((0, "phone"), (5, "board"))
+    ]
+    _write_csv(folder.verified_path, rows)
+    tables = known_tables(folder)
+    assert tables == luts
+    results = read_results(folder, lut=tables[0], other_luts=tables[1:])
+    fronts = device_fronts([results])
+    assert [(front.name, dict(front.limits)) for front in fronts] == [
+        ("phone", {"latency": 0.5}),
+        ("board", {"latency": 0.9}),
+    ]
+    for front, priced, row in zip(fronts, (results.lut, *results.other_tables), rows, strict=True):
+        assert list(front.verified["arch_id"]) == [row["arch_id"]]
+        robust = space.encode(map(ArchConfig.from_json, front.robust["arch"]))
+        assert len(robust) > 5
+        np.testing.assert_allclose(front.robust["latency"], priced.latency_ms(space, robust))
+        assert front.robust["latency"].max() <= front.limits["latency"]
+    assert "A dashed line is" in report_html([results])
 
 
 def test_commands_and_limits_stand_where_the_files_come_from(second_results):

@@ -66,7 +66,7 @@
     const network = data.networks[archId];
     if (!network || !panel) return;
     const facts = html("dl", {}, network.facts.flatMap(([name, value]) => [html("dt", {}, [name]), html("dd", {}, [value])]));
-    const command = commandFor(network);
+    const command = network.export;
     const code = html("code", {}, wordsOf(command));
     const copy = html("button", { type: "button" }, ["Copy"]);
     copy.addEventListener("click", () => copyText(command, code, copy));
@@ -85,11 +85,6 @@
     return text.split(" ").flatMap((word, index) => [
       ...(index ? [" "] : []), word.length < 30 ? html("span", { class: "word" }, [word]) : word,
     ]);
-  }
-
-  function commandFor({ arch, export: command, pick }) {
-    if (pick) return `${command} --pick ${pick}`;
-    return `echo '${JSON.stringify(arch)}' > arch.json && ${command} --arch arch.json`;
   }
 
   async function copyText(text, code, button) {

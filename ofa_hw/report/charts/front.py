@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 SAMPLED, VERIFIED = "sampled subnets", "verified networks"
+ROBUST_SERIES = "robust front"
 NEAR = 1.5
 """A limit is drawn where it lies within this ratio of what is drawn; a farther one would leave the picture empty."""
 
@@ -86,6 +87,9 @@ class _FrontChart:
         if len(self.fronts[0].figures) == 2:
             layers.append(line.mark_line(strokeWidth=2, strokeJoin="round").encode(self.series))
         layers.append(line.mark_circle(size=40, opacity=1).encode(self.series))
+        if any(len(front.robust) for front in self.fronts):
+            robust = self._base("robust", [ROBUST_SERIES] * len(self.fronts))
+            layers.append(robust.mark_line(strokeWidth=2, strokeDash=[7, 4]).encode(self.series))
         if interactive:
             layers += [_ring(dots), _ring(line)]
         layers += [*self._verified_layers(interactive), *self._limit_layers()]
@@ -96,7 +100,9 @@ class _FrontChart:
 
     def _drawn(self, figure: FrontColumn) -> list[float]:
         """Return every value of `figure` in the picture, as its axis shows it."""
-        tables = [table for front in self.fronts for table in (front.samples, front.front, front.verified)]
+        tables = [
+            table for front in self.fronts for table in (front.samples, front.front, front.verified, front.robust)
+        ]
         return [shown(figure, value) for table in tables for value in table[figure.name].dropna()]
 
     def _near_limits(self, figure: FrontColumn) -> list[dict[str, Any]]:
@@ -159,9 +165,11 @@ class _FrontChart:
             for front in self.fronts
             for row in self._placed(front.verified)
         ]
-        tooltip = [alt.Tooltip("number:Q", title="network"), *self._tooltip()]
+        tooltip = [*self._tooltip()]
         base = alt.Chart(alt.Data(values=values)).encode(self.x, self.y, tooltip=tooltip)
         along, upright = self.axes["x"], self.axes["y"]
+        label = base.encode(text="label:N")
+        told: dict[str, Any] = {"fontSize": 11.5, "fontWeight": "bold", "align": "left", "dx": 9, "dy": -9}
         interval = {"y": alt.Y("y_low:Q", title=_axis_title(upright)), "y2": "y_high:Q"}
         return [
             base.mark_rule(color=color("muted"), strokeDash=[2, 3], strokeWidth=1).encode(
@@ -171,13 +179,14 @@ class _FrontChart:
             base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
                 alt.X("x_low:Q", title=_axis_title(along)), x2="x_high:Q", color=self.series
             ),
-            base.mark_circle(size=340, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=self.series),
-            *([_ring(base, size=560)] if interactive else []),
-            base.mark_text(fontSize=12, fontWeight="bold", color=color("surface"), dy=0.5).encode(text="number:Q"),
+            label.mark_text(**told, stroke=color("surface"), strokeWidth=3),
+            label.mark_text(**told, color=color("ink")),
+            base.mark_circle(size=130, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=self.series),
+            *([_ring(base, size=300)] if interactive else []),
         ]
 
     def _verified_point(self, row: Mapping[Any, Any]) -> dict[str, Any]:
-        point = {name: row[name] for name in ("network", "number", "arch_id")}
+        point = {name: row[name] for name in ("network", "label", "arch_id")}
         for channel, figure in self.axes.items():
             point[field_of(figure)] = shown(figure, row[figure.name])
             for end in ("low", "high", "promised"):

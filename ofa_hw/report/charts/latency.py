@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEASURED_TITLE = "whole network, measured, ms"
+PROMISED_TITLE = "promised by the table, ms"
+ERROR_TITLE = "measured − promised, % of the promise"
 
 WHOLE_NET_SERIES = {"plain sum of blocks": "cloud", "calibrated prediction": "predicted"}
 
@@ -30,7 +32,7 @@ def whole_nets_chart(whole_nets: pd.DataFrame, *, width: Width, height: int = 32
     values = _promises(whole_nets)
     everything = [value[name] for value in values for name in ("promised_ms", "measured_ms")]
     limits, axis = latency_scale(everything, margin=0.1), latency_axis(everything, grid=True)
-    promised = alt.X("promised_ms:Q", title="promised by the table, ms", scale=limits, axis=axis)
+    promised = alt.X("promised_ms:Q", title=PROMISED_TITLE, scale=limits, axis=axis)
     measured = alt.Y("measured_ms:Q", title=MEASURED_TITLE, scale=limits, axis=axis)
     marks = alt.Chart(alt.Data(values=values)).mark_point(size=60, strokeWidth=1.8, opacity=0.9)
     points = marks.encode(promised, measured, color_by_series(WHOLE_NET_SERIES, legend), tooltip=_promise_tooltip())
@@ -52,28 +54,29 @@ def whole_nets_chart(whole_nets: pd.DataFrame, *, width: Width, height: int = 32
 def whole_net_errors_chart(
     whole_nets: pd.DataFrame, *, width: Width, height: int = 320, legend: bool
 ) -> alt.LayerChart:
-    """Return by how much the table's promise of each whole network is off (WHOLE_NET_COLUMNS), with the same bands."""
+    """Return measured − promised of each whole network, in per cent of the promise, with the same bands.
+
+    The columns are WHOLE_NET_COLUMNS.
+    """
     import altair as alt
 
     values = _promises(whole_nets)
     reach = max(12.0, *(1.1 * abs(value["error_percent"]) for value in values))
-    error = alt.Y(
-        "error_percent:Q", title="promised against measured, %", scale=alt.Scale(domain=[-reach, reach], nice=False)
-    )
-    latencies = [value["measured_ms"] for value in values]
-    measured = alt.X(
-        "measured_ms:Q",
-        title=MEASURED_TITLE,
+    error = alt.Y("error_percent:Q", title=ERROR_TITLE, scale=alt.Scale(domain=[-reach, reach], nice=False))
+    latencies = [value["promised_ms"] for value in values]
+    promised = alt.X(
+        "promised_ms:Q",
+        title=PROMISED_TITLE,
         scale=latency_scale(latencies, margin=0.08),
         axis=latency_axis(latencies, grid=False),
     )
     edges = alt.Chart(alt.Data(values=[{"low": -share, "high": share} for share in (10, 5)]))
     bands = edges.mark_rect(opacity=0.09, color=color("predicted")).encode(
-        alt.Y("low:Q", title="promised against measured, %"), y2="high:Q"
+        alt.Y("low:Q", title=ERROR_TITLE), y2="high:Q"
     )
     zero = alt.Chart(alt.Data(values=[{"error_percent": 0}])).mark_rule(strokeWidth=1, color=color("muted"))
     marks = alt.Chart(alt.Data(values=values)).mark_point(size=60, strokeWidth=1.8, opacity=0.9)
-    points = marks.encode(measured, error, color_by_series(WHOLE_NET_SERIES, legend), tooltip=_promise_tooltip())
+    points = marks.encode(promised, error, color_by_series(WHOLE_NET_SERIES, legend), tooltip=_promise_tooltip())
     return layered([bands, zero.encode(error), points], width, height)
 
 
@@ -87,7 +90,7 @@ def _promises(whole_nets: pd.DataFrame) -> list[dict[str, Any]]:
             "series": series,
             "promised_ms": row[column],
             "measured_ms": row["measured_ms"],
-            "error_percent": 100 * (row[column] / row["measured_ms"] - 1),
+            "error_percent": 100 * (row["measured_ms"] / row[column] - 1),
         }
         for series, column in columns.items()
         for row in whole_nets.to_dict("records")
@@ -103,5 +106,5 @@ def _promise_tooltip() -> list[Any]:
         alt.Tooltip("series:N", title="promise"),
         alt.Tooltip("promised_ms:Q", title="promised, ms", format=".3f"),
         alt.Tooltip("measured_ms:Q", title="measured, ms", format=".3f"),
-        alt.Tooltip("error_percent:Q", title="error, %", format="+.1f"),
+        alt.Tooltip("error_percent:Q", title=ERROR_TITLE, format="+.1f"),
     ]

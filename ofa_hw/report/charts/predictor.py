@@ -27,9 +27,9 @@ def held_out_chart(held_out: pd.DataFrame, *, width: Width, height: int = 320, l
     ends = [float(values[columns[:2]].min().min()), float(values[columns[:2]].max().max())]
     room = 0.04 * (ends[1] - ends[0]) or 0.5
     scale = alt.Scale(domain=[ends[0] - room, ends[1] + room], nice=False, zero=False)
-    measured = alt.X("top1_measured:Q", title="measured top-1, %", scale=scale)
     title = "predicted top-1, %"
-    predicted = alt.Y("top1_predicted:Q", title=title, scale=scale)
+    predicted = alt.X("top1_predicted:Q", title=title, scale=scale)
+    measured = alt.Y("top1_measured:Q", title="measured top-1, %", scale=scale)
     base = alt.Chart(alt.Data(values=values.to_dict("records"))).encode(measured)
     tooltip = [
         alt.Tooltip("arch_id:N", title="architecture"),
@@ -40,11 +40,11 @@ def held_out_chart(held_out: pd.DataFrame, *, width: Width, height: int = 320, l
     ]
     shade = color_by_series(HELD_OUT_SERIES, legend)
     bars = base.mark_rule(opacity=0.16, clip=True).encode(
-        alt.Y("low:Q", title=title, scale=scale), y2="high:Q", color=shade
+        alt.X("low:Q", title=title, scale=scale), x2="high:Q", color=shade
     )
     dots = base.mark_circle(size=24, opacity=0.75).encode(predicted, color=shade, tooltip=tooltip)
     line = alt.Chart(alt.Data(values=[{"top1_measured": end, "top1_predicted": end} for end in ends]))
-    equality = line.mark_line(strokeWidth=1, color=color("muted")).encode(measured, predicted)
+    equality = line.mark_line(strokeWidth=1, color=color("muted")).encode(predicted, measured)
     return layered([bars, equality, dots], width, height)
 
 

@@ -44,7 +44,7 @@ def latency_section(results: RunResults) -> Section | None:
                 name="whole-net-errors",
                 title="Error of the promise",
                 series=WHOLE_NET_SERIES,
-                description="The same networks: error of the promise in per cent against measured latency.",
+                description="The same networks: measured − promised, in per cent of the promise, against the promise.",
                 draw=functools.partial(whole_net_errors_chart, nets),
             ),
         ),

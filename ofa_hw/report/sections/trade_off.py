@@ -64,16 +64,18 @@ def _about(fronts: Sequence[DeviceFront]) -> str:
     has_line = any(len(front.figures) == 2 for front in fronts)
     line = f"the line is the {what}" if has_line else f"larger ones are the {what}"
     if len(fronts) > 1:
-        told = [f"One colour a device: dots are sampled subnets, {line}."]
+        told = [f"Each has a colour: dots are sampled subnets, {line}."]
     elif SAMPLED in front_series(fronts):
         told = [f"Each dot is a subnet of the one supernet; {line}."]
     else:
         told = [f"Each dot is a network of the {what}."]
     if any(len(front.verified) for front in fronts):
         told.append(
-            "A numbered network was verified: extracted, fine-tuned, evaluated on the test images and timed whole; a "
-            "dotted line joins it to its prediction."
+            "A network with the start of its id was verified: extracted, fine-tuned, evaluated on the test images and "
+            "timed whole; a dotted line joins it to its prediction."
         )
+    if any(len(front.robust) for front in fronts):
+        told.append("A dashed line is what the networks that serve all devices, the robust front, are on each.")
     return " ".join([*told, "Choose a network to see it; drag over a picture to filter the table of all networks."])
 
 
@@ -142,7 +144,7 @@ def _verified_table(fronts: Sequence[DeviceFront]) -> Table:
 
 def _verified_cells(net: Mapping[Any, Any], *, has_files: bool) -> tuple[str, ...]:
     return (
-        str(net["number"]),
+        net["arch_id"],
         percent(net["predicted_top1"]),
         percent(net["val_top1"]),
         percent(net["test_top1_before"]),
