@@ -51,8 +51,8 @@ def or_nearest(word: str, known: Iterable[str]) -> str:
 def how_to_install(*extras: str) -> str:
     """Return the command that brings these extras of ofa-hw: by its name, or of the checkout that this is run from."""
     root = Path(__file__).resolve().parents[1]
-    told = f"[{','.join(extras)}]" if extras else ""
+    text = f"[{','.join(extras)}]" if extras else ""
     if not (root / "pyproject.toml").is_file():
-        return f"pip install {shlex.quote(f'ofa-hw{told}')}"
+        return f"pip install {shlex.quote(f'ofa-hw{text}')}"
     where = "." if Path.cwd() == root else str(root)
-    return f"pip install -e {shlex.quote(where + told)}"
+    return f"pip install -e {shlex.quote(where + text)}"

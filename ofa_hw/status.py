@@ -105,8 +105,8 @@ def run_status(run: RunFolder) -> RunStatus:
             or _best(front, "predicted", "predicted_top1", "predicted_latency_ms"),
         )
     except _FAULTS as error:
-        told = str(error) if isinstance(error, OfaHwError | OSError) else f"damaged ({type(error).__name__}: {error})"
-        return dataclasses.replace(status, fault=" ".join(told.split()))
+        fault = str(error) if isinstance(error, OfaHwError | OSError) else f"damaged ({type(error).__name__}: {error})"
+        return dataclasses.replace(status, fault=" ".join(fault.split()))
 
 
 def exported_files(run: RunFolder) -> list[Path]:

@@ -108,6 +108,6 @@ def require_opens(content: bytes, kind: str) -> None:
             "damaged, or its numbers are too great or too small to compute with"
         )
     if child.returncode:
-        told = child.stderr.decode(errors="replace").strip().splitlines() or [f"code {child.returncode}"]
-        raise DeviceError(f"{runtime} must open the model; it cannot: {told[-1]}")
+        lines = child.stderr.decode(errors="replace").strip().splitlines() or [f"code {child.returncode}"]
+        raise DeviceError(f"{runtime} must open the model; it cannot: {lines[-1]}")
     _opened.add(key)

@@ -67,10 +67,10 @@ class LatencyTable:
                 )
 
     def __repr__(self) -> str:
-        told = "calibrated" if self.calibration else "not calibrated"
+        text = "calibrated" if self.calibration else "not calibrated"
         return (
             f"<LatencyTable of {self.space} on {self.device}: {len(self.measurements)} blocks by "
-            f"{self.conditions.runtime} {self.conditions.runtime_version}, {told}>"
+            f"{self.conditions.runtime} {self.conditions.runtime_version}, {text}>"
         )
 
     def to_pandas(self) -> pd.DataFrame:

@@ -109,8 +109,8 @@ def known_tables(run: RunFolder) -> list[Path]:
     The front tells their files, as seen from the folder in which one worked or from the run; a file that is no longer
     there, or is of another device by now, is left out.
     """
-    told = ParetoFront.read(run.front_path, run.space).tables if run.front_path.exists() else ()
-    found = [path for table in told if (path := _file_of(table, run))]
+    entry = ParetoFront.read(run.front_path, run.space).tables if run.front_path.exists() else ()
+    found = [path for table in entry if (path := _file_of(table, run))]
     own = list((run.path / "lut").glob("*.csv"))
     return found or (own if len(own) == 1 else [])
 
