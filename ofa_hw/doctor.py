@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from ofa_hw import __version__
-from ofa_hw.errors import OfaHwError
+from ofa_hw.errors import OfaHwError, how_to_install
 from ofa_hw.plugins import get_profiler, list_devices
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
@@ -25,10 +25,10 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime"),
     "report": ("altair", "vl-convert-python"),
 }
-"""The packages that each extra brings; the core's stand under ""."""
+"""Packages that are looked for, by the extra that brings them; those of the core under ""."""
 
 NOISE_LIMIT = 0.05
-"""Above this the median of a fixed piece of work shows other work on the core (as a fraction, median above least)."""
+"""If the median time of a fixed piece of work is more than this fraction above its least time, the core is shared."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class DeviceAnswer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """All that `ofa-hw doctor` found; `advice` is what a person should do, nothing where all is well."""
+    """All that `ofa-hw doctor` found; `advice` says what to do, a sentence each, () where all is well."""
 
     tool_version: str
     python: str
@@ -100,9 +100,11 @@ def clock_noise(seconds: float) -> float:
     """
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     was_collecting = gc.isenabled()
+    # A collection would count as noise.
     gc.disable()
     try:
         if cores:
+            # Moving between cores would count as noise; core 0, which serves most interrupts, is avoided.
             os.sched_setaffinity(0, {max(cores)})
         times = _time_work(seconds)
     finally:
@@ -153,8 +155,7 @@ def _ask_devices() -> Iterable[DeviceAnswer]:
 def _advice(found: Diagnosis) -> Iterable[str]:
     missing = sorted({package.extra for package in found.packages if package.version is None})
     if missing:
-        extras = f"[{','.join(extra for extra in missing if extra)}]" if any(missing) else ""
-        yield f"Some packages are missing: pip install 'ofa-hw{extras}'"
+        yield f"Some packages are missing: {how_to_install(*filter(None, missing))}"
     if found.clock_noise > NOISE_LIMIT:
         noise, limit = 100 * found.clock_noise, 100 * NOISE_LIMIT
         yield (

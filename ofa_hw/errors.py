@@ -1,4 +1,4 @@
-"""What can go wrong, by who can mend it.
+"""What can go wrong, by what has to be mended.
 
 Every message is one line that says what must hold, what came instead and what to do next. The command line
 prints it and exits with 1; a script catches `OfaHwError` or one of its kinds.
@@ -6,7 +6,9 @@ prints it and exits with 1; a script catches `OfaHwError` or one of its kinds.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class OfaHwError(Exception):
@@ -44,3 +46,13 @@ def or_nearest(word: str, known: Iterable[str]) -> str:
     names = list(known)
     near = get_close_matches(word.lower(), names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def how_to_install(*extras: str) -> str:
+    """Return the command that brings these extras of ofa-hw: by its name, or of the checkout that this is run from."""
+    root = Path(__file__).resolve().parents[1]
+    text = f"[{','.join(extras)}]" if extras else ""
+    if not (root / "pyproject.toml").is_file():
+        return f"pip install {shlex.quote(f'ofa-hw{text}')}"
+    where = "." if Path.cwd() == root else str(root)
+    return f"pip install -e {shlex.quote(where + text)}"

@@ -1,4 +1,4 @@
-"""How profilers, devices and objectives are found: by entry points alone, whichever package brings them."""
+"""How profilers, devices and objectives are found: only by entry points, whichever package brings them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ofa_hw.profiling.device import Device, read_devices
 from ofa_hw.profiling.protocol import Profiler
 
 PROFILERS_GROUP = "ofa_hw.profilers"
-"""Each entry is a callable: a `Device`, or None for this machine, to a `Profiler`.
+"""Each entry is a callable that takes a `Device`, or None for this machine, and returns a `Profiler`.
 
-A profiler may have `transports`, the names of those that it knows (only `local` where it has none), and `option_types`,
-the dataclasses that declare the options of a device which it and its transport know (none).
+A profiler may have two more attributes: `transports`, the names of those that it knows (by default only `local`), and
+`option_types`, the dataclasses that declare its options and those of its transport (by default none).
 """
 DEVICES_GROUP = "ofa_hw.devices"
-"""Each entry is a callable: nothing to a dict of `Device` by name."""
+"""Each entry is a callable that takes nothing and returns a dict of `Device` by name."""
 OBJECTIVES_GROUP = "ofa_hw.objectives"
-"""Each entry is a callable: a `SearchSpace` to an `ofa_hw.cost.Objective` of the entry's name."""
+"""Each entry is a callable that takes a `SearchSpace` and returns an `ofa_hw.cost.Objective` of the entry's name."""
 OWN_DEVICES = Path("ofa-hw.toml")
 """The user's own devices, in the folder where a command is run."""
 
@@ -33,13 +33,14 @@ def get_profiler(name: str, device: Device | None = None) -> Profiler:
     """Return the profiler of the runtime `name`, on `device` or, with None, on this machine.
 
     Raises:
-        InvalidInputError: there is no such profiler, or it knows the transport or an option of `device` not; the
+        InvalidInputError: there is no such profiler, or it does not know the transport or an option of `device`; the
             message lists what there is.
     """
     for entry in importlib.metadata.entry_points(group=PROFILERS_GROUP, name=name):
         if device is None:
             profiler: Profiler = entry.load()(None)
             return profiler
+        # A device may be timed through another runtime than its own: options of its own are then carried along.
         device = device.changed(runtime=name)
         profiler = entry.load()(device)
         device.require_transport(getattr(profiler, "transports", ("local",)))
@@ -50,7 +51,7 @@ def get_profiler(name: str, device: Device | None = None) -> Profiler:
 
 
 def list_devices(own: Path = OWN_DEVICES) -> dict[str, Device]:
-    """Return every known device by name; those of the file `own`, where it exists, replace others of their name.
+    """Return every known device by name; those of the file `own`, if it exists, replace others of the same name.
 
     Raises:
         InvalidInputError: `own` is damaged; the message names the device and the key.
@@ -72,5 +73,5 @@ def find_device(name: str, own: Path = OWN_DEVICES) -> Device:
 
 
 def load_objectives() -> dict[str, Any]:
-    """Return what makes each objective of a plug-in, by its name."""
+    """Return the callable of each objective that a plug-in brings, by its name."""
     return {entry.name: entry.load() for entry in sorted(importlib.metadata.entry_points(group=OBJECTIVES_GROUP))}

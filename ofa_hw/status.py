@@ -60,7 +60,7 @@ class RunStatus:
             (self.predictor is not None, ["fit", *run]),
             (self.num_front > 0, self._with_table("search", run)),
             (self.num_verified > 0, self._with_table("verify", run)),
-            (self.num_exported > 0, ["export", *run, "--pick", "1"]),
+            (self.num_exported > 0, ["export", *run, "--pick", self.best[0].arch_id if self.best else "1"]),
         )
         words = next((words for is_done, words in steps if not is_done), ["report", *run])
         return shlex.join(["ofa-hw", *words])
@@ -105,8 +105,8 @@ def run_status(run: RunFolder) -> RunStatus:
             or _best(front, "predicted", "predicted_top1", "predicted_latency_ms"),
         )
     except _FAULTS as error:
-        told = str(error) if isinstance(error, OfaHwError | OSError) else f"damaged ({type(error).__name__}: {error})"
-        return dataclasses.replace(status, fault=" ".join(told.split()))
+        fault = str(error) if isinstance(error, OfaHwError | OSError) else f"damaged ({type(error).__name__}: {error})"
+        return dataclasses.replace(status, fault=" ".join(fault.split()))
 
 
 def exported_files(run: RunFolder) -> list[Path]:
@@ -129,7 +129,7 @@ def best_exported(run: RunFolder) -> tuple[Path, str]:
         rows = [row for row in _rows(run.verified_path) if run.path / row["exported"] in files]
         best = max(rows, key=lambda row: float(row["val_top1"]), default=None)
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{run.verified_path} is damaged ({error}); make it again with `ofa-hw verify`") from error
+        raise RunError(f"{run.verified_path} is damaged ({error}); remove it, and verify again") from error
     if best is not None:
         return run.path / best["exported"], f"the best of {len(rows)} verified networks on the validation images"
     if not files:

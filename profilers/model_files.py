@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import DeviceError, MissingDependencyError
+from ofa_hw.errors import DeviceError, MissingDependencyError, how_to_install
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
 from ofa_hw.profiling.protocol import Times
@@ -135,7 +135,7 @@ class ModelFileProfiler(ABC):
         if version is not None:
             return version
         where = "here" if self.device.transport == "local" else f"on {self.device.name}"
-        how = f"pip install 'ofa-hw[{self.extra}]'" if where == "here" else f"pip install {self.distribution}"
+        how = how_to_install(self.extra) if where == "here" else f"pip install {self.distribution}"
         raise MissingDependencyError(f"{self.distribution} is not installed {where}; install it with `{how}`")
 
     def _mask(self, plan: MeasurementPlan) -> str:

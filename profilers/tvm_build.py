@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
+from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError, how_to_install
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.graph import (
     Add,
@@ -34,7 +34,7 @@ def import_tvm() -> Any:
         import tvm
         import tvm.relax
     except ImportError as error:
-        raise MissingDependencyError("TVM is not installed; install it with `pip install 'ofa-hw[tvm]'`") from error
+        raise MissingDependencyError(f"TVM is not installed; install it with `{how_to_install('tvm')}`") from error
     return tvm
 
 

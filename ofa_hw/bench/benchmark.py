@@ -1,4 +1,4 @@
-"""benchmark.json: figures for programs with what they depend on, in a schema of its own with a version."""
+"""benchmark.json: figures for other programs, with the conditions they depend on, in a schema with a version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMA = "ofa-hw-benchmark"
 SCHEMA_VERSION = 2
 
 SAME_CONDITIONS = ("device", "runtime", "dtype", "batch_size", "num_threads")
-"""What must agree for latencies to be compared; a runtime's version may change, that is what one looks for."""
+"""What must agree for latencies to be compared. A runtime's version may differ: its effect is what one looks for."""
 
 _PACKAGES = ("torch", "numpy", "scikit-learn", "ai-edge-litert", "onnxruntime")
 
@@ -30,8 +30,8 @@ _PACKAGES = ("torch", "numpy", "scikit-learn", "ai-edge-litert", "onnxruntime")
 class Benchmark:
     """The figures of a run or a suite, `name`; `space` is None where they are of no single one.
 
-    `conditions` has one entry for each runtime that timed, `references` the digest of the model that it timed beside
-    the others. `machine`, `packages` and `notes` are facts for people.
+    `conditions` has an entry for each runtime that timed something; `references` has, by runtime, the digest of the
+    reference model timed beside the others. `machine`, `packages` and `notes` are facts for people.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Benchmark:
 
 
 def this_machine() -> dict[str, Any]:
-    """Return the fields of a `Benchmark` that tell where and when it is made, by name."""
+    """Return the fields of a `Benchmark` that say where and when it is made, by name."""
     return {
         "machine": {
             "system": platform.system(),
@@ -92,13 +92,14 @@ def read_benchmark(path: str | Path) -> Benchmark:
 
 
 def differences(before: Benchmark, now: Benchmark) -> list[str]:
-    """Return what keeps two benchmarks from being compared, [] where nothing does.
+    """Return the differences that forbid comparing two benchmarks, [] where there are none.
 
-    Where one of them tells no conditions of a runtime, they are not held against it.
+    Conditions of a runtime that only one of them has are not compared, unless each has exactly one.
     """
     faults = []
     if before.space != now.space:
         faults.append(f"space ({before.space}, not {now.space})")
+    # Of two single runtimes a change of the runtime itself shall be found, too.
     if len(before.conditions) == len(now.conditions) == 1:
         pairs = [(before.conditions[0], now.conditions[0])]
     else:
@@ -117,7 +118,7 @@ def differences(before: Benchmark, now: Benchmark) -> list[str]:
 
 
 def require_comparable(before: Benchmark, now: Benchmark, *, path: str | Path) -> None:
-    """Return where `before`, which was read from `path`, can be compared with `now`.
+    """Check that `before`, which was read from `path`, can be compared with `now`.
 
     Raises:
         RunError: naming all that differs.
@@ -130,6 +131,7 @@ def require_comparable(before: Benchmark, now: Benchmark, *, path: str | Path) -
 
 
 def _parsed(document: dict[str, Any]) -> Benchmark:
+    # For people; the schema's version says whether the file can be read.
     document.pop("tool_version")
     return Benchmark(
         **{

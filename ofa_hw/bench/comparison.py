@@ -1,4 +1,4 @@
-"""What changed from one benchmark to another, with which certainty, and whether that is too much."""
+"""What changed from one benchmark to another, how certain that is, and whether it is too much."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ofa_hw.errors import InvalidInputError
 
 
 class Verdict(enum.StrEnum):
-    """What a change of a figure is, seen from its interval."""
+    """The verdict on a change of a figure, from its interval."""
 
     SLOWER = "slower"
     FASTER = "faster"
@@ -31,8 +31,8 @@ class Verdict(enum.StrEnum):
 class Change:
     """A figure then and now; one that only one side has is None on the other.
 
-    `ratio` is how many times as long it takes now, `low` and `high` bound its 95 % interval; None where no processes
-    were timed on both sides.
+    `ratio` is the time now divided by the time before, `low` and `high` the ends of its 95 % interval; None unless both
+    sides have at least two timed processes.
     """
 
     before: Figure | None
@@ -52,7 +52,7 @@ class Change:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Every figure of `before` and `now`; a `threshold` of 0.05 calls what takes over 5 % longer slower.
+    """Every figure of `before` and `now`; with a `threshold` of 0.05, slower means more than 5 % longer.
 
     With `is_absolute` milliseconds were compared, else multiples of the reference model.
     """
@@ -65,7 +65,7 @@ class Comparison:
 
     @property
     def regressions(self) -> tuple[Change, ...]:
-        """The figures that are slower beyond doubt."""
+        """The figures that are slower: the whole interval is beyond the threshold."""
         return self.of(Verdict.SLOWER)
 
     def of(self, verdict: Verdict) -> tuple[Change, ...]:
@@ -73,12 +73,13 @@ class Comparison:
         return tuple(change for change in self.changes if change.verdict is verdict)
 
     def remarks(self) -> list[str]:
-        """Return what a person should know of the two sides, one sentence each."""
+        """Return what users should know about the two sides, one sentence each."""
         remarks = []
         earlier = {conditions.runtime: conditions for conditions in self.before.conditions}
         for conditions in self.now.conditions:
             known = earlier.get(conditions.runtime)
             if known and known.runtime_version != conditions.runtime_version:
+                # The reference runs in the same runtime: a change that slows both equally leaves ratios as they were.
                 blind = "" if self.is_absolute else "; what slows every model alike shows in milliseconds alone"
                 remarks.append(
                     f"{conditions.runtime} was {known.runtime_version} and is {conditions.runtime_version}{blind}"
@@ -129,6 +130,7 @@ def ratio_interval(before: Sequence[float], now: Sequence[float]) -> tuple[float
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of equal times, whose interval has no width
         ends = ttest_ind(logs[1], logs[0], equal_var=False).confidence_interval(0.95)
+    # Without any variance scipy gives NaN for an interval of width 0.
     low, high = np.where(np.isnan([ends.low, ends.high]), difference, [ends.low, ends.high])
     return math.exp(difference), math.exp(low), math.exp(high)
 
@@ -148,4 +150,5 @@ def _verdict(low: float, high: float, limit: float) -> Verdict:
         return Verdict.SLOWER
     if high < 1 / limit:
         return Verdict.FASTER
+    # Symmetric on a log scale: 1 / limit is as much faster as limit is slower.
     return Verdict.SAME if 1 / limit <= low and high <= limit else Verdict.UNCLEAR

@@ -1,4 +1,4 @@
-"""`Figure`: a number with a name, a unit and a direction, that can be told and compared."""
+"""`Figure`: a number with a name, a unit and a direction, which can be shown and compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ofa_hw.errors import InvalidInputError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProcessTimes:
-    """What each process of a run found: medians `ms`, and medians `ratios` to the reference model in the same rounds.
+    """For each process of a run the median `ms`, and the median of `ratios` to the reference model in the same rounds.
 
     Raises:
         InvalidInputError: a time is not finite and above 0, or the processes are not the same.
@@ -33,8 +33,8 @@ class ProcessTimes:
 class Figure:
     """One number of a run or of a suite; `name` stays the same from one to the next.
 
-    `num` says of how many networks or samples it was made, `times` what the processes found where it was timed by
-    `runtime`, `marks` are words that warn of it.
+    `num` is the number of networks or samples that it comes from, `times` the results of single processes if `runtime`
+    timed it, `marks` are words that warn of it.
 
     Raises:
         InvalidInputError: the value is not finite.

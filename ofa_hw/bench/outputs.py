@@ -1,4 +1,4 @@
-"""Benchmarks and comparisons in the formats of others: github-action-benchmark, Bencher, JUnit, Markdown."""
+"""Benchmarks and comparisons in the formats of other tools: github-action-benchmark, Bencher, JUnit, Markdown."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ _NS_PER_MS = 1e6
 def github_action_rows(benchmark: Benchmark) -> list[dict[str, Any]]:
     """Return the figures of which less is better as github-action-benchmark's `customSmallerIsBetter`.
 
-    A timed figure has two rows: milliseconds, and its ratio to the reference model, which a slower machine leaves as
-    it is.
+    A timed figure has two rows: milliseconds, and the ratio to the reference model, which is the same on a slower
+    machine.
     """
     rows: list[dict[str, Any]] = []
     for figure in benchmark.figures:
         if not figure.smaller_is_better:
             continue
         if figure.times is None:
+            # Not timed, so that there is no interval and no ratio.
             rows.append({"name": figure.title, "unit": figure.unit, "value": figure.value})
             continue
         for name, unit, values in (
@@ -61,7 +62,7 @@ def bencher_metrics(benchmark: Benchmark) -> dict[str, dict[str, dict[str, float
 
 
 def interval(values: tuple[float, ...]) -> tuple[float, float, float]:
-    """Return the mean of what processes found and its 95 % interval (Student); the same thrice for one process."""
+    """Return the mean over processes and its 95 % interval (Student's t); for one process three equal values."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, mean, mean
@@ -72,7 +73,7 @@ def interval(values: tuple[float, ...]) -> tuple[float, float, float]:
 def junit_xml(benchmark: Benchmark, comparison: Comparison | None = None) -> str:
     """Return JUnit's XML, a test case for each figure.
 
-    What became slower has failed; what was not decided is skipped, with its reason.
+    What became slower has failed. What is undecided, or only on one side, is skipped, with its verdict as the reason.
     """
     changes = comparison.changes if comparison else tuple(_alone(figure) for figure in benchmark.figures)
     suites = ET.Element("testsuites")
@@ -87,6 +88,7 @@ def junit_xml(benchmark: Benchmark, comparison: Comparison | None = None) -> str
             case.set("time", f"{figure.value * _SECONDS_PER[figure.unit]:.9f}")
         outcome = _OUTCOMES.get(change.verdict) if comparison else None
         if outcome:
+            # JUnit's attribute is plural where its element is not.
             counts[{"failure": "failures"}.get(outcome, outcome)] += 1
             ET.SubElement(case, outcome, message=_xml_text(told_change(change)))
         elif comparison:

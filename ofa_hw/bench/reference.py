@@ -1,7 +1,7 @@
 """The reference model: a small network that never changes, timed beside the others to tell how fast the machine is.
 
-It is stored as a file for each format, so that a change of how files are written here does not move it. Runtimes that
-open no model files time the chain of blocks that it was made of.
+It is stored as a file for each format, so that it stays the same when our writers change. Runtimes that open no model
+files time the chain of blocks that it was made from.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def reference_for(profiler: Profiler, own: ModelFile | None = None) -> Workload:
 
 
 def digest_of(reference: Workload) -> str:
-    """Return what tells one reference from another."""
+    """Return a digest that differs between references."""
     if reference.file:
         return sha256_of(reference.file.path)[:12]
     keys = " ".join(spec.key for spec in reference.specs)

@@ -1,4 +1,4 @@
-"""A suite: which models and blocks are measured, as a TOML file that lies beside them tells it."""
+"""A suite: which models and blocks are measured, described by a TOML file that lies beside them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ofa_hw.profiling import ModelFile, Workload
 from ofa_hw.run import find_space
 
 RUNTIMES = {".tflite": "tflite", ".onnx": "onnxruntime"}
-"""Which runtime opens a model file that the device's own does not."""
+"""The runtime for model files that the device's own runtime does not open."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,5 +125,6 @@ def _require_keys(
 
 def _require_type(value: Any, kind: Any, where: str) -> None:
     if not isinstance(value, kind):
+        # `list | tuple` is no key: resolutions of a space are a tuple, those of a file a list.
         wanted = {dict: "a table", list: "a list", str: "text"}.get(kind, "a list")
         raise InvalidInputError(f"{where} must be {wanted}; came {value!r}")

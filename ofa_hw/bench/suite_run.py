@@ -1,4 +1,4 @@
-"""Measuring a suite: every runtime's models beside the reference, in interleaved rounds of several fresh processes."""
+"""Measuring a suite: the models of each runtime beside the reference, in interleaved rounds of several processes."""
 
 from __future__ import annotations
 
@@ -32,10 +32,14 @@ class _Part:
 
 
 def gate_plan(device: Device, *, num_processes: int, max_seconds: float) -> MeasurementPlan:
-    """Return the plan that times a suite on `device`: as precise within a process as processes differ, not more."""
+    """Return the plan that times a suite on `device`.
+
+    Within a process it is no more precise than processes differ from each other: more runs would not narrow intervals.
+    """
     plan = plan_for(
         device, target_relative_ci=_TARGET_RELATIVE_CI, max_seconds=max_seconds, num_processes=num_processes
     )
+    # A plan counts runs over all processes.
     return dataclasses.replace(plan, min_runs=_MIN_RUNS_OF_PROCESS * num_processes)
 
 
@@ -49,7 +53,7 @@ def run_suite(
     progress: ProgressCallback = no_progress,
     seed: int = 0,
 ) -> Benchmark:
-    """Return what the models and blocks of `suite` take on `device`, in milliseconds and as multiples of the reference.
+    """Return the latencies of the models and blocks of `suite` on `device`, in ms and as multiples of the reference.
 
     Files that the device's own runtime does not open are timed by the one that does. A `baseline` that could not be
     compared with the result is refused before anything is timed.
@@ -61,14 +65,16 @@ def run_suite(
     """
     parts = _parts(suite, device)
     for part in parts:
+        # All of them before the first is timed, which may take minutes.
         part.profiler.check()
+    # Complete but for the figures, so that a baseline can be refused before anything is timed.
     head = _head(suite, parts, plan)
     if baseline is not None:
         require_comparable(baseline, head, path=baseline_path)
     figures: list[Figure] = []
     notes: dict[str, str] = {}
     for part in parts:
-        # Each runtime has its share of the time.
+        # Each runtime has time in proportion to its number of workloads.
         share = plan.max_seconds * len(part.workloads) / len(suite.workloads)
         run = TimedRun(
             part.profiler,
@@ -86,13 +92,14 @@ def run_suite(
         notes |= {f"{part.profiler.device.runtime} {key}": facts[key] for key in ("rounds", "seconds", "others_load")}
         if run.remarks():
             notes[f"{part.profiler.device.runtime} time"] = "; ".join(run.remarks())
+    # Parts were timed one runtime after the other; people expect the order of the suite.
     order = {workload.name: place for place, workload in enumerate(suite.workloads)}
     figures.sort(key=lambda figure: order[figure.name])
     return dataclasses.replace(head, figures=tuple(figures), notes=notes)
 
 
 def _under(description: str, progress: ProgressCallback) -> ProgressCallback:
-    """Return the callback that tells all work as `description`, so that each runtime has a bar of its own."""
+    """Return a callback that reports all work as `description`, so that each runtime has a progress bar of its own."""
     return lambda _, done, total: progress(description, done, total)
 
 
@@ -126,6 +133,7 @@ def _runtime_of(workload: Workload, own: Profiler) -> str:
     """Return the runtime that times a workload: the device's own where that can."""
     if workload.file is None or workload.file.path.suffix in own.model_suffixes:
         return own.device.runtime
+    # Only these transports are known to every runtime of `RUNTIMES`.
     if own.device.transport not in ("local", "ssh"):
         raise InvalidInputError(
             f"{workload.file.path}: {own.device.name} opens {' or '.join(own.model_suffixes) or 'no model files'} alone"

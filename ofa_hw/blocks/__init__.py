@@ -1,7 +1,7 @@
-"""The one walk through the network: an architecture becomes a chain of `BlockSpec`, which all else builds on.
+"""The one walk through the network: an architecture becomes a chain of `BlockSpec`, which everything else builds on.
 
-`build_subnet` makes modules of these specs, the profilers time them, tables are keyed by them. What a block costs in
-MACs, parameters and memory is counted from the graph that it is built from.
+`build_subnet` makes modules from these specs, profilers time them, tables are keyed by them. The MACs, parameters and
+memory of a block are counted from its graph.
 """
 
 from ofa_hw.blocks.chain import block_specs, blocks_before, num_macs, num_params

@@ -13,7 +13,8 @@ from ofa_hw.space import ArchConfig, BlockChoice, SearchSpace
 def block_specs(space: SearchSpace, arch: ArchConfig) -> tuple[BlockSpec, ...]:
     """Return the blocks of `arch` from the image to the logits.
 
-    Stem and the static block where the space has them, each stage's active blocks, head where it has one, classifier.
+    In order: the stem and the static block where the space has them, the active blocks of each stage, the head where
+    there is one, the classifier.
 
     Raises:
         InvalidInputError: `arch` is not of this space.
@@ -69,14 +70,15 @@ def stage_block(
 ) -> BlockSpec:
     """Return the block at place `rank` of a stage, on an input of `size` pixels.
 
-    Where stages choose their widths, the first block of a stage has no shortcut that is its input: whether the widths
-    are equal must not change what the network is.
+    Where stages choose their widths, the first block of a stage never adds its input: otherwise the network would have
+    another shape where two chosen widths happen to be equal.
     """
     spec = space.stages[stage]
     out_channels = space.width(spec.out_channels, width_ratio)
     stride = spec.stride if rank == 0 else 1
     is_alike = rank > 0 or not space.has_elastic_width
     family = get_family(spec.kind)
+    # A family without one of these choices has blocks with the neutral value.
     ratio = choice.get("expand_ratio", 1)
     return BlockSpec(
         kind=spec.kind,
@@ -117,6 +119,7 @@ def blocks_after(space: SearchSpace, *, size: int, in_channels: int) -> tuple[Bl
         )
     classifier = BlockSpec(
         kind=CLASSIFIER,
+        # A head ends in the global mean; without one the classifier pools the last stage itself.
         input_size=1 if head else size,
         in_channels=head[0].out_channels if head else in_channels,
         mid_channels=0,

@@ -6,20 +6,20 @@ from ofa_hw.families import BlockSpec, block_graph
 
 
 def block_macs(spec: BlockSpec) -> int:
-    """Return the multiply-accumulates of convolutions and linear layers on one image."""
+    """Return the multiply-accumulates of convolutions and linear layers on one image; other operations count as 0."""
     return sum(layer.num_macs for layer in block_graph(spec).layers)
 
 
 def block_params(spec: BlockSpec) -> int:
-    """Return the learnt parameters, batch norm's scale and shift counted, its statistics not."""
+    """Return the number of learnt parameters: batch norm's scale and shift count, its statistics do not."""
     return sum(layer.num_params for layer in block_graph(spec).layers)
 
 
 def block_peak_values(spec: BlockSpec) -> int:
     """Return the largest number of activation values that are alive at once in the block, for one image.
 
-    A value lives from the operation that writes it to the last that reads it; sums, products and gates are computed
-    in the place of an input that dies there.
+    A value lives from the operation that writes it to the last that reads it. Sums, products and h-sigmoids overwrite
+    an input of their own size that nothing reads later.
     """
     return block_graph(spec).peak_values
 

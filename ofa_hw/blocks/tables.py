@@ -1,4 +1,4 @@
-"""What every block of a space costs, once, as arrays that genes index: whole populations are summed without a loop."""
+"""The cost of every block of a space, as arrays that genes index: whole populations are summed without a loop."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FloatArray = npt.NDArray[np.float64]
 class BlockCosts:
     """What each block of a space costs.
 
-    `before` (resolutions, blocks) are the static blocks before the stages, `after` (resolutions, widths, blocks) those
-    behind them, by the last stage's width. `elastic` (resolutions, positions, widths, widths, forms) are the elastic
-    blocks, by the width of their input and their own; NaN where a position has fewer forms.
+    `before` (resolutions, blocks) are the static blocks before the stages; `after` (resolutions, widths, blocks) those
+    behind them, by the width of the last stage. `elastic` (resolutions, positions, widths, widths, forms) are the
+    blocks of the stages, by the width of their input and then their own; NaN where a position has fewer forms.
     """
 
     before: FloatArray
@@ -40,10 +40,12 @@ def block_costs(space: SearchSpace, cost: Callable[[BlockSpec], float]) -> Block
         chain = blocks_before(space, resolution)
         before.append([cost(spec) for spec in chain])
         size, channels = output_of(chain, space, resolution)
+        # What enters the first stage has one width, whatever is chosen.
         widths = (channels,) * num_widths
         for position, (stage, rank) in enumerate(zip(space.position_stages, space.position_ranks, strict=True)):
             for place, spec in _forms(space, position, stage, rank, size, widths):
                 elastic[index, position][place] = cost(spec)
+                # The same for all forms of a position.
                 output_size = spec.output_size
             size, widths = output_size, _stage_channels(space, stage)
         after.append([[cost(spec) for spec in blocks_after(space, size=size, in_channels=width)] for width in widths])
@@ -62,8 +64,8 @@ def _forms(
 ) -> Iterator[tuple[tuple[int | slice, ...], BlockSpec]]:
     """Yield each form of a position and its place in the last three axes of `elastic`.
 
-    `widths` are the channels that its input may have. Behind the first block of a stage that is the stage's own width,
-    so that one form fills the axis of inputs.
+    `widths` are the channels that its input may have. After the first block of a stage the input has the stage's own
+    width, so that one cost fills the whole axis of input widths.
     """
     for index, choice in enumerate(space.forms[position]):
         for w, ratio in enumerate(space.width_ratios or (1,)):
@@ -89,6 +91,8 @@ def costs_of_blocks(space: SearchSpace, genes: Genes, costs: BlockCosts) -> tupl
     resolutions, widths = genes[:, 0].astype(np.intp), space.stage_widths(genes).astype(np.intp)
     stages, ranks = np.array(space.position_stages), np.array(space.position_ranks)
     own = widths[:, stages]
+    # The first block of a stage reads the width of the stage before. Stage 0 has none before it: its own width stands
+    # in, since the costs are the same along that axis.
     of_inputs = np.where(ranks > 0, own, widths[:, np.maximum(stages - 1, 0)])
     chosen = costs.elastic[resolutions[:, None], np.arange(len(stages)), of_inputs, own, space.form_indices(genes)]
     active = np.where(space.active_positions(genes), chosen, 0.0)
@@ -115,6 +119,7 @@ def unique_block_specs(space: SearchSpace, resolutions: tuple[int, ...] | None =
     chosen = dataclasses.replace(space, resolutions=tuple(sorted(set(resolutions)))) if resolutions else space
     found: dict[BlockSpec, None] = {}
 
+    # A cost that only notes what it is asked for: this way the blocks are those of `block_costs`.
     def note(spec: BlockSpec) -> float:
         found.setdefault(spec)
         return 0.0

@@ -44,16 +44,16 @@ def _ask(device: Any) -> dict[str, Any]:
     from ofa_hw.errors import OfaHwError
     from ofa_hw.plugins import get_profiler
 
-    told, answers = device.description, True
+    reason, answers = device.description, True
     try:
         get_profiler(device.runtime, device).check()
     except OfaHwError as error:
-        told, answers = " ".join(str(error).removeprefix(f"{device.name}: ").split()), False
+        reason, answers = " ".join(str(error).removeprefix(f"{device.name}: ").split()), False
     return {
         "device": device.name,
         "runtime": device.runtime,
         "transport": device.transport,
         "answers": answers,
-        "told": told,
+        "told": reason,
         "description": device.description,
     }

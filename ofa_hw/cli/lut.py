@@ -92,10 +92,10 @@ def validate(paths: tuple[Path, ...], space_name: str | None, as_json: bool) -> 
         if space_name is not None:
             for spec in unique_block_specs(get_space(space_name)):
                 table.block_ms(spec)
-        told = {"table": str(path), "space": table.space, "device": table.device, "blocks": len(table.measurements)}
-        sound.append(told)
+        facts = {"table": str(path), "space": table.space, "device": table.device, "blocks": len(table.measurements)}
+        sound.append(facts)
         if not as_json:
-            click.echo(f"{path}: {told['blocks']} blocks of {table.space} on {table.device}, sound")
+            click.echo(f"{path}: {facts['blocks']} blocks of {table.space} on {table.device}, sound")
     if as_json:
         print_json(sound)
 
@@ -162,8 +162,8 @@ def import_(paths: tuple[Path, ...], space_name: str, out: Path, device: str | N
     table.write(out)
     num_blocks = len(unique_block_specs(space, table.resolutions))
     if as_json:
-        told = {"table": str(out), "device": table.device, "blocks": len(table.measurements), "of": num_blocks}
-        print_json(told | {"resolutions": table.resolutions})
+        facts = {"table": str(out), "device": table.device, "blocks": len(table.measurements), "of": num_blocks}
+        print_json(facts | {"resolutions": table.resolutions})
         return
     sizes = ", ".join(map(str, table.resolutions))
     remark(f"{out}: {len(table.measurements)} of the {num_blocks} blocks of {space.name} at {sizes} px")

@@ -272,15 +272,15 @@ def _remove_journals(path: Path) -> None:
 
 
 def _as_json(name: str, path: Path, front: ParetoFront, proof: Proof | None) -> dict[str, object]:
-    told: dict[str, object] = {"name": name, "file": str(path)}
+    facts: dict[str, object] = {"name": name, "file": str(path)}
     if proof is not None:
-        told["proof"] = {
+        facts["proof"] = {
             "kind": proof.kind,
             "gap": proof.gap,
             "num_scored": proof.num_scored,
             "is_complete": proof.is_complete,
         }
-    return {**told, **front.head(), "networks": front.to_rows()}
+    return {**facts, **front.head(), "networks": front.to_rows()}
 
 
 def _proof_in_words(proof: Proof) -> str:

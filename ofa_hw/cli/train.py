@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,7 +203,8 @@ def command(
             for row in phases
         ],
     )
-    remark(f"the supernet is in {folder.supernet_path}; next: ofa-hw sample --num 300 --run {folder.path}")
+    words = ["ofa-hw", "sample", "--num", "300", "--run", str(folder.path)]
+    remark(f"the supernet is in {folder.supernet_path}; next: {shlex.join(words)}")
 
 
 def _require_kept(training: TrainingConfig, folder: RunFolder) -> None:

@@ -103,8 +103,8 @@ def command(
         if not as_json:
             show(verification)
     if as_json:
-        told = [verification.to_dict() for verification in verifications]
-        print_json(told[0] if len(told) == 1 else {"devices": told})
+        lines = [verification.to_dict() for verification in verifications]
+        print_json(lines[0] if len(lines) == 1 else {"devices": lines})
     else:
         given = [word for lut in luts for word in ("--lut", lut)]
         remark(f"next: {told_command('report', '--run', folder.path, *given)}")

@@ -238,14 +238,14 @@ def _timing_in_words(timing: NetworkMeasurement, *, is_file_timed: bool) -> str:
     """Return how fast a network is, and what was timed."""
     where = timing.conditions
     threads = f"{where.num_threads} thread{'s' if where.num_threads > 1 else ''}"
-    told = (
+    text = (
         f"{timing.median_ms:.4g} ms ({timing.ci_low_ms:.4g}–{timing.ci_high_ms:.4g}, 95 % interval of the median), "
         f"measured whole on the device {where.device} in {where.runtime} {where.runtime_version}, {where.dtype}, "
         f"{threads}, batches of {where.batch_size}."
     )
     if is_file_timed:
-        return f"{told} This file is what was timed."
-    return f"{told} It is the network as the profiler of {where.runtime} builds it that was timed, and not this file."
+        return f"{text} This file is what was timed."
+    return f"{text} It is the network as the profiler of {where.runtime} builds it that was timed, and not this file."
 
 
 def _verified_on_others(path: Path, device: str) -> list[dict[str, Any]]:

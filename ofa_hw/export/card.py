@@ -81,14 +81,14 @@ def _accuracy(check: ExportCheck) -> list[str]:
 
         num_right = round(check.top1 * check.num_images)
         ends = binomtest(num_right, check.num_images).proportion_ci(method="wilson")
-        told = f"{100 * check.top1:.1f} % (95 % interval {100 * ends.low:.1f} to {100 * ends.high:.1f} %)"
+        in_words = f"{100 * check.top1:.1f} % (95 % interval {100 * ends.low:.1f} to {100 * ends.high:.1f} %)"
         rows = [
-            ("top-1 of the file, run in its runtime", told),
+            ("top-1 of the file, run in its runtime", in_words),
             ("top-1 of the network in torch, float32", f"{100 * check.torch_top1:.1f} %"),
         ]
     rows.append(("same class as torch", f"{100 * check.top1_agreement:.1f} %"))
     rows.append(("greatest difference of a logit, of their spread", f"{check.max_logit_error:.2g}"))
-    told = table((f"on {check.num_images} test images", "value"), (False, True), rows)
+    figures = table((f"on {check.num_images} test images", "value"), (False, True), rows)
     if FORMATS[check.format].dtype != "int8":
-        return [told]
-    return [told, "It is quantised after training: int8 throughout, scales from training images."]
+        return [figures]
+    return [figures, "It is quantised after training: int8 throughout, scales from training images."]

@@ -128,13 +128,15 @@ def choose_format(name: str | None, path: Path | None) -> str:
         return name or "tflite"
     # Of .tflite and .int8.tflite the longer one tells more; int8 may be called .tflite alone.
     by_suffix = sorted(FORMATS, key=lambda known: len(FORMATS[known].suffix), reverse=True)
-    told = next((known for known in by_suffix if path.name.endswith(FORMATS[known].suffix)), None)
-    if told is None and name is None:
+    by_out = next((known for known in by_suffix if path.name.endswith(FORMATS[known].suffix)), None)
+    if by_out is None and name is None:
         suffixes = ", ".join(known.suffix for known in FORMATS.values())
         raise InvalidInputError(f"the file must end in one of {suffixes}, or its format be given; came {path.name!r}")
-    if name is None or told is None or name == told or (told, name) == ("tflite", "tflite-int8"):
-        return name or str(told)
-    raise InvalidInputError(f"{path} must be of the format of its suffix, {told}; came format {name}: give one of them")
+    if name is None or by_out is None or name == by_out or (by_out, name) == ("tflite", "tflite-int8"):
+        return name or str(by_out)
+    raise InvalidInputError(
+        f"{path} must be of the format of its suffix, {by_out}; came format {name}: give one of them"
+    )
 
 
 def describe(classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Families of blocks, each in one file: its graph of layers, its elastic choices, all that is known of it.
+"""Families of blocks, one file each: the graph of layers, the elastic choices, and all else that differs by family.
 
 Everything else is derived from the graph: multiply-accumulates, parameters, memory, static and elastic modules, channel
 sorting, folded weights, model files. Other packages bring families by the entry-point group `ofa_hw.families`.

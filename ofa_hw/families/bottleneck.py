@@ -13,8 +13,8 @@ from ofa_hw.families.spec import BlockSpec
 class BottleneckFamily(Family):
     """1x1, k x k and 1x1 convolution, each with batch norm; the sum with the shortcut, activation.
 
-    The shortcut is the input with `has_skip`; else the mean over `stride` by `stride` pixels, so that no pixel is
-    passed over, and a 1x1 convolution with batch norm.
+    The shortcut is the input with `has_skip`. Else it is a 1x1 convolution with batch norm, behind the mean over
+    `stride` by `stride` pixels, since a strided 1x1 convolution would ignore most pixels.
     """
 
     name = "bottleneck"
@@ -41,6 +41,7 @@ class BottleneckFamily(Family):
         )
         graph.conv("conv3", spec.out_channels, OUTPUT, norm="bn3")
         if not spec.has_skip:
+            # The builder appends to `graph.value`: back to the input for the shortcut, then to the main path again.
             main, graph.value = graph.value, shortcut
             if spec.stride > 1:
                 graph.pool(MeanPool, "mean", spec.stride)

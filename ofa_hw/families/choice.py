@@ -12,12 +12,12 @@ NONE = 0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A choice by its name in architectures; space files list its values under `plural`, from small to large.
+    """A choice under its name in architectures; space files list its values under `plural`, from small to large.
 
     With `is_kernel` the values are kernel sizes, which open in the kernel phase of progressive shrinking; with
-    `can_be_none` 0 is among them and leaves the layer out. Else the values are ratios of hidden channels, which open in
-    the width phase. A choice that is not `is_elastic` has one value for all blocks of a stage. Where there is a `fixed`
-    value, it is that one, whatever the space lists for other families.
+    `can_be_none` they may include 0, which leaves the layer out. Else the values are ratios of hidden channels, which
+    open in the width phase. A choice that is not `is_elastic` has one value for all blocks of a stage. A `fixed` value
+    holds whatever the space lists for other families.
     """
 
     name: str
@@ -32,8 +32,9 @@ class Choice:
         return f"{self.name}s"
 
     def faults(self, values: Any) -> list[str]:
-        """Return in words what is wrong with the values that a space lists for it."""
+        """Return what is wrong with the values that a space lists for it, a sentence for each fault."""
         numbers: Any = int if self.is_kernel else int | float
+        # 1e-300 stands for anything above 0.
         least = NONE if self.can_be_none else 1e-300
         what = "whole numbers" if self.is_kernel else "numbers"
         if not rises(values, numbers, least=least):
@@ -45,9 +46,13 @@ class Choice:
 
 
 def rises(values: Any, numbers: Any, *, least: float = 1e-300) -> bool:
-    """Whether `values` are a tuple of one or more `numbers` from `least`, finite, from small to large."""
+    """Return whether `values` are a tuple of one or more finite numbers of at least `least`, from small to large.
+
+    `numbers` is the type that they must have.
+    """
     if not isinstance(values, tuple) or not values:
         return False
+    # bool is a kind of int, and no number here.
     if not all(isinstance(v, numbers) and not isinstance(v, bool) and least <= v < math.inf for v in values):
         return False
     return list(values) == sorted(set(values))

@@ -22,7 +22,7 @@ class ClassifierFamily(Family):
         graph.linear("linear", spec.out_channels)
 
     def table_keys(self, spec: BlockSpec, known: Sequence[str]) -> list[list[str]]:
-        """Return the keys that end with the sizes of the layer: tables differ in how they tell the input."""
+        """Return the keys that end with the sizes of the layer: tables differ in how they write the input."""
         prefix, suffix = "Logits-input:", f"x{spec.in_channels}-output:{spec.out_channels}"
         return [[key for key in known if key.startswith(prefix) and key.endswith(suffix)]]
 

@@ -12,10 +12,10 @@ from ofa_hw.families.spec import BlockSpec
 
 
 class ConvFamily(Family):
-    """k x k convolution, batch norm, activation; then the sum with the input where there is a shortcut."""
+    """k x k convolution, batch norm, activation; then the sum with the input, with `has_skip`."""
 
     name = "conv"
-    # A full convolution has no transform from a larger kernel to a smaller one, and no hidden channels.
+    # Kernel transforms are for depthwise convolutions, so a full one has one kernel size; it has no hidden channels.
     choices = (dataclasses.replace(KERNEL_SIZE, is_elastic=False), dataclasses.replace(EXPAND_RATIO, fixed=1))
     takes_images = True
     published_part = "input_stem"

@@ -43,7 +43,7 @@ class DepthwiseSeparableFamily(Family):
         gates = f"-se:{int(spec.use_se)}-hs:{int(spec.activation == 'h_swish')}"
         block = f"expanded_conv-input:{source}-output:{target}-expand:"
         ratio = spec.mid_channels / spec.in_channels
-        # once-for-all counts channels and tells of gates and activations; ProxylessNAS counts ratios and has neither.
+        # once-for-all writes channels, gates and activations; ProxylessNAS writes ratios and has neither of the others.
         keys = [f"{block}{spec.mid_channels}{flags}{gates}"]
         if not spec.use_se and spec.activation == "relu6" and ratio.is_integer():
             keys.append(f"{block}{int(ratio)}{flags}")
@@ -51,12 +51,13 @@ class DepthwiseSeparableFamily(Family):
 
 
 def build_separable(graph: GraphBuilder, spec: BlockSpec, *, choice: str) -> None:
-    """Append a depthwise convolution whose kernel follows `choice`, a gate where there is one, and a linear 1x1."""
+    """Append a depthwise convolution whose kernel follows `choice`, a gate if `use_se`, a linear 1x1 convolution."""
     shortcut = graph.source
     graph.depthwise(
         "conv_dw", spec.kernel_size, stride=spec.stride, norm="bn_dw", activation=spec.activation, choice=choice
     )
     if spec.use_se:
+        # MobileNetV3 squeezes to a quarter of the hidden channels (arXiv 1905.02244, section 5.3).
         graph.squeeze_excite("se", make_divisible(spec.mid_channels // 4))
     graph.conv("conv_pwl", spec.out_channels, OUTPUT, norm="bn_pwl")
     if spec.has_skip:

@@ -1,4 +1,4 @@
-"""`Family`: what a file of this folder tells of its blocks."""
+"""`Family`: what each file of this folder defines for its blocks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Values = tuple[float, ...]
 
 
 class PublishedName(NamedTuple):
-    """A pattern of once-for-all's names for the weights of a block, and ours for what it matches."""
+    """A regular expression for once-for-all's names of the weights of a block, and our name for what it matches."""
 
     pattern: str
     ours: str
 
 
 class Family:
-    """Blocks of one kind. A subclass gives `name` and `build`, and replaces what differs from an inverted residual.
+    """Blocks of one kind. A subclass gives `name` and `build`, and overrides what differs from the defaults here.
 
-    `choices` are made anew for each block. `can_squeeze` says whether `use_se` means anything, `can_skip` whether a
-    block of equal shapes has its input added, `takes_images` whether it may stand at the image, `activations` which
-    activations its operations allow.
+    `choices` are what every block can choose. `can_squeeze` says whether `use_se` has an effect, `can_skip` whether a
+    block adds its input if input and output have the same shape, `takes_images` whether it may read the image,
+    `activations` which activations its operations allow.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Family:
         return make_divisible(round(in_channels * expand_ratio))
 
     def choices_at(self, values: Mapping[str, Values], stride: int) -> dict[str, Values]:
-        """Return what of the `values` of each choice a block of this stride can have."""
+        """Return those of the `values` of each choice that a block of this stride can have."""
         return dict(values)
 
     def table_keys(self, spec: BlockSpec, known: Sequence[str]) -> list[list[str]]:
-        """Return for each part of a block the keys that it may have in once-for-all's and ProxylessNAS' tables.
+        """Return the keys that each part of a block may have in once-for-all's and ProxylessNAS' tables.
 
-        `known` are the keys of the table at hand. A family that they do not time has a part without keys.
+        `known` are the keys of the table at hand. A family that these tables do not contain has one part without keys.
         """
         return [[]]
 
     def faults(self, values: Mapping[str, Values], *, stride: int) -> list[str]:
-        """Return in words why no block of this stride has these values of its choices."""
+        """Return why no block of this stride can have these values of its choices; [] where one can."""
         left = self.choices_at(values, stride)
         return [f"{name}s must hold one that a block of stride {stride} can have" for name in left if not left[name]]

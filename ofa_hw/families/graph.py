@@ -1,7 +1,6 @@
 """A block as a small graph: layers with weights, and operations without, over values whose channels are named dims.
 
-The graph holds shapes and names alone. Modules give weights to its layers, files take them from there, and what a block
-costs is counted from it.
+The graph holds only shapes and names: modules hold the weights of its layers. The cost of a block is counted from it.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 ACTIVATIONS = ("relu", "relu6", "h_swish")
 
 INPUT, HIDDEN, OUTPUT, SQUEEZE = "input", "hidden", "output", "squeeze"
-"""The dims of most families. Those whose name begins with `hidden` follow the expand ratio; all but those of input and
-output are ordered by importance before widths open."""
+"""Names of dims. Those that begin with `hidden` follow the expand ratio. All dims but those of input and output are
+sorted by importance before smaller widths are trained."""
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -28,7 +27,7 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 
 
 class Value(NamedTuple):
-    """What flows between operations: for each image `channels` maps of `size` by `size` pixels, along the dim `dim`."""
+    """What flows between operations: per image `channels` maps of `size` by `size` pixels; `dim` names the channels."""
 
     name: str
     size: int
@@ -44,8 +43,8 @@ class Value(NamedTuple):
 class Layer(NamedTuple):
     """A convolution, or a linear layer, with batch norm where `norm` names one, bias where it has one, then activation.
 
-    A convolution pads by half its kernel on every side. With `kernel_choice` the kernel follows that choice: a smaller
-    one is the centre of the next larger, passed through a learnt map.
+    A convolution pads by half its kernel on every side. `kernel_choice` names the choice that its kernel size follows,
+    if any: a smaller kernel is the centre of the next larger one, passed through a learnt map.
     """
 
     name: str
@@ -84,7 +83,7 @@ class Layer(NamedTuple):
 
     @property
     def num_params(self) -> int:
-        """The learnt parameters, the scale and shift of the batch norm behind it counted."""
+        """The learnt parameters, including the scale and shift of the batch norm behind it."""
         return math.prod(self.weight_shape) + self.out_channels * (2 * bool(self.norm) + self.has_bias)
 
 
@@ -104,7 +103,7 @@ class MaxPool(NamedTuple):
 
 
 class MeanPool(NamedTuple):
-    """The means over `stride` by `stride` pixels; at an odd edge those of the pixels that are there."""
+    """The means over `stride` by `stride` pixels; at an edge where fewer are left, over those."""
 
     source: Value
     target: Value
@@ -138,7 +137,7 @@ class Add(NamedTuple):
 Operation = Layer | GlobalMean | MaxPool | MeanPool | HardSigmoid | Multiply | Add
 
 IN_PLACE = (HardSigmoid, Multiply, Add)
-"""Operations that may write over an input that nothing reads any more."""
+"""Operations that may overwrite an input which nothing reads later."""
 
 
 def reads(operation: Operation) -> tuple[Value, ...]:
@@ -161,10 +160,11 @@ class BlockGraph:
 
     @functools.cached_property
     def dead_after(self) -> tuple[tuple[str, ...], ...]:
-        """For each operation the names of the values that nothing reads after it."""
+        """For each operation the names of the values that it is the last to read."""
         last_reader = {
             value.name: index for index, operation in enumerate(self.operations) for value in reads(operation)
         }
+        # The output is read by whoever called.
         last_reader.pop(self.target.name, None)
         dead: list[list[str]] = [[] for _ in self.operations]
         for name, index in last_reader.items():
@@ -189,13 +189,14 @@ class BlockGraph:
 
     @functools.cached_property
     def sortable_dims(self) -> tuple[str, ...]:
-        """The dims whose channels have no fixed order; those that are read last come first."""
+        """The dims whose channels may be reordered, those that are read last first."""
+        # A depthwise layer keeps the order of its channels, it does not mix them: it does not end a dim.
         readers = {layer.source.dim: index for index, layer in enumerate(self.layers) if not layer.is_depthwise}
         return tuple(sorted(readers.keys() - {INPUT, OUTPUT}, key=lambda dim: -readers[dim]))
 
 
 class GraphBuilder:
-    """Grows the graph of one block, an operation after the other; `value` is the output of the last one."""
+    """Builds the graph of one block, operation by operation; `value` is the output of the last one."""
 
     def __init__(self, spec: BlockSpec) -> None:
         """Begin at the block's input."""
@@ -253,7 +254,7 @@ class GraphBuilder:
         self._append(kind(self.value, Value(name, self._strided(stride), self.value.channels, self.value.dim), stride))
 
     def squeeze_excite(self, name: str, channels: int) -> None:
-        """Append a gate that global means decide through `channels` channels (arXiv 1905.02244, section 5.3)."""
+        """Append a gate for each channel, made of the global means by way of `channels` channels (arXiv 1905.02244)."""
         features = self.value
         self.mean(f"{name}.mean")
         self.conv(f"{name}.conv_reduce", channels, SQUEEZE, has_bias=True, activation="relu")
@@ -274,4 +275,5 @@ class GraphBuilder:
         self.value = operation.target
 
     def _strided(self, stride: int) -> int:
+        # size / stride, rounded up: padding by half the kernel makes up for the kernel's width.
         return (self.value.size - 1) // stride + 1

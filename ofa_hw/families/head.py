@@ -32,7 +32,7 @@ class HeadFamily(Family):
             graph.conv("mix", spec.out_channels, OUTPUT, norm=self.mix_norm, activation=spec.activation)
 
     def table_keys(self, spec: BlockSpec, known: Sequence[str]) -> list[list[str]]:
-        """Return the keys of the parts, of which the pooling is in some tables alone."""
+        """Return the keys of the parts; only some tables have the pooling as one of its own."""
         width = spec.mid_channels or spec.out_channels
         pixels = f"{spec.input_size}x{spec.input_size}"
         parts = [[f"Conv_1-input:{pixels}x{spec.in_channels}-output:{pixels}x{width}"]]

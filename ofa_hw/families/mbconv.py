@@ -10,7 +10,7 @@ from ofa_hw.families.spec import BlockSpec
 
 
 class InvertedResidualFamily(DepthwiseSeparableFamily):
-    """1x1 to `mid_channels`, batch norm, activation; then a depthwise-separable convolution, gated with `use_se`."""
+    """1x1 to `mid_channels`, batch norm, activation; then a depthwise-separable convolution, gated if `use_se`."""
 
     name = "mbconv"
     choices = (KERNEL_SIZE, EXPAND_RATIO)

@@ -17,7 +17,7 @@ GROUP = "ofa_hw.families"
 _MODULES = (conv, conv_pool, dsconv, mbconv, uib, bottleneck, head, normed_head, classifier)
 
 STEM, FIRST, STAGE, HEAD, CLASSIFIER = (module.FAMILY.name for module in (conv, dsconv, mbconv, head, classifier))
-"""What stands in each place of a network where its space names nothing else."""
+"""The families of the fixed places of a network; a space may name others for stages and head."""
 
 
 @functools.cache
@@ -32,6 +32,7 @@ def _brought() -> dict[str, importlib.metadata.EntryPoint]:
 
 def list_families() -> tuple[str, ...]:
     """Return the names of all families."""
+    # A plug-in cannot take one of our names.
     return (*_own(), *(name for name in _brought() if name not in _own()))
 
 

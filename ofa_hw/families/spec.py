@@ -10,9 +10,9 @@ import functools
 class BlockSpec:
     """One block with all that changes its latency.
 
-    `kind` is the name of its family, whose file tells what the block is built of. `input_size` is the height and width
-    of the square input in pixels, `mid_channels` the hidden channels (0 where there are none). With `has_skip` the
-    block's input is added to its output. `attributes` are the further choices of its family by their names.
+    `kind` is the name of its family, which defines its layers. `input_size` is the height and width of the square input
+    in pixels, `mid_channels` the number of hidden channels (0 where there are none). With `has_skip` the input is added
+    to the output. `attributes` are the family's further choices, by name.
     """
 
     kind: str
@@ -34,6 +34,7 @@ class BlockSpec:
     @functools.cached_property
     def output_size(self) -> int:
         """The height and width of the output in pixels."""
+        # At the top it would be circular: families import this file.
         from ofa_hw.families.registry import block_graph
 
         return block_graph(self).target.size

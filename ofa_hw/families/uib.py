@@ -16,10 +16,10 @@ class UniversalInvertedBottleneckFamily(Family):
     """An inverted residual with two depthwise convolutions, each of which may be left out (kernel size 0).
 
     Depthwise `start_kernel_size`, batch norm; 1x1 to `mid_channels`, batch norm, activation; depthwise `kernel_size`,
-    batch norm, activation; 1x1 to `out_channels`, batch norm; the sum with the input where there is a shortcut. With
-    the middle one alone it is an inverted residual, with the first alone a ConvNext-like block, with both extra
-    depthwise, with none a feed-forward network. The stride is that of the middle convolution, so that a block with a
-    stride has one. Layers have timm's names.
+    batch norm, activation; 1x1 to `out_channels`, batch norm; the sum with the input, with `has_skip`. With only the
+    middle convolution it is an inverted residual, with only the first a ConvNext-like block, with both an
+    extra-depthwise block, with neither a feed-forward network. The middle convolution has the stride, so that a block
+    with a stride must have one. Layers have timm's names.
     """
 
     name = "uib"

@@ -49,10 +49,10 @@ def open_exported(path: str | Path) -> ExportedFile:
         raise InvalidInputError(f"there must be an exported file {' or '.join(KINDS)}; {path} is none")
     content, kind = path.read_bytes(), KINDS[path.suffix]
     run = (tflite_runner if kind == "tflite" else onnx_runner)(content)
-    shape, takes_pixels, told = _read_tflite(content) if kind == "tflite" else _read_onnx(content)
+    shape, takes_pixels, metadata = _read_tflite(content) if kind == "tflite" else _read_onnx(content)
     try:
-        labels, mean, std = (tuple(json.loads(told[name])) for name in ("labels", "mean", "std"))
-        size = int(told["image_size"]) if "image_size" in told else None
+        labels, mean, std = (tuple(json.loads(metadata[name])) for name in ("labels", "mean", "std"))
+        size = int(metadata["image_size"]) if "image_size" in metadata else None
         _, channels, height, width = shape
         if not (len(mean) == len(std) == channels and height == width and all(isinstance(x, str) for x in labels)):
             raise ValueError(f"{len(mean)} means for an input of shape {shape}")
@@ -87,8 +87,8 @@ def _read_tflite(content: bytes) -> tuple[list[int], bool, dict[str, str]]:
         shape = [shape[0], shape[3], shape[1], shape[2]]
     model: Any = schema_py_generated.Model.GetRootAs(content, 0)
     entries = [model.Metadata(index) for index in range(model.MetadataLength())]
-    told = {_text(entry.Name()): _text(_bytes(model.Buffers(entry.Buffer()))) for entry in entries}
-    return shape, source["dtype"] == np.uint8, told
+    facts = {_text(entry.Name()): _text(_bytes(model.Buffers(entry.Buffer()))) for entry in entries}
+    return shape, source["dtype"] == np.uint8, facts
 
 
 def _read_onnx(content: bytes) -> tuple[list[int], bool, dict[str, str]]:

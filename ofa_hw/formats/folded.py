@@ -51,22 +51,24 @@ class FoldedBlock:
 
 @functools.cache
 def _normal_values() -> npt.NDArray[np.float32]:
-    """Return normal values, a prime number of them, so that no two rows of a weight are the same."""
+    """Return normal values; their number is prime, so that repeating them makes no two rows of a weight equal."""
     return np.random.default_rng(0).standard_normal(65521, np.float32)
 
 
 def random_block(spec: BlockSpec, *, seed: int = 0) -> FoldedBlock:
     """Return a block with random weights, which takes as long as a trained one: none of its values are denormal.
 
-    Weights are normal with He's scale, halved where their output is added to another, so that in a network of such
-    blocks values neither vanish nor grow. The same `spec` and `seed` give the same weights, in every process.
+    Weights are normal with He's scale, halved where their output is added to another, so that values neither vanish nor
+    grow in a network of such blocks. The same `spec` and `seed` give the same weights, in every process.
     """
+    # Not by hash(), which differs between processes. Rolling one array is far quicker than drawing a new one.
     digest = hashlib.sha256(f"{seed} {spec.key}".encode()).digest()
     values = np.roll(_normal_values(), int.from_bytes(digest[:8], "little") % 65521)
     weights, graph = {}, block_graph(spec)
     summed = {value for operation in graph.operations if isinstance(operation, Add) for value in reads(operation)}
     halved = {f"{layer.name}.weight" for layer in graph.layers if layer.target in summed and layer.activation == "none"}
     for name, shape in weight_shapes(spec).items():
+        # A bias has no inputs to count; 100 keeps it small beside the sums that it is added to.
         fan_in = math.prod(shape[1:]) if len(shape) > 1 else 100
         gain = 0.5 if name in halved else 1.0
         weights[name] = np.resize(values * np.float32(gain * (2 / fan_in) ** 0.5), shape)

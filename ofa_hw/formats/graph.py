@@ -1,4 +1,4 @@
-"""Blocks as the few operations that every runtime has: model files are written, and references run, from these."""
+"""Blocks as the few operations that every runtime has, from which model files and the torch reference are made."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Normalisation:
 class Graph:
     """Operations in the order of their execution, from the value `source` to the value `target`.
 
-    With `takes_pixels` the source holds uint8 pixels, which a writer turns into numbers first.
+    With `takes_pixels` the source holds uint8 pixels, which a writer must convert to its own type first.
     """
 
     source: Value
@@ -119,7 +119,7 @@ def lower(blocks: Sequence[FoldedBlock], normalisation: Normalisation | None = N
 
 
 def _normalising(source: Value, target: Value, normalisation: Normalisation) -> Conv:
-    """Return the layer from pixels to `target`: a depthwise one of kernel 1, which no padding can reach."""
+    """Return the layer from pixels to `target`: depthwise, of kernel 1, so that no padded 0 is normalised."""
     mean, std = np.array(normalisation.mean), np.array(normalisation.std)
     if mean.shape != (target.channels,) or std.shape != mean.shape or not (std > 0).all():
         raise InvalidInputError(
@@ -129,6 +129,7 @@ def _normalising(source: Value, target: Value, normalisation: Normalisation) -> 
     return Conv(
         source=source,
         target=target,
+        # (pixel / 255 - mean) / std
         weight=(1 / (255 * std)).astype(np.float32).reshape(-1, 1, 1, 1),
         bias=(-mean / std).astype(np.float32),
         stride=1,
@@ -145,7 +146,7 @@ class _Lowering:
         self.value = source
 
     def append(self, prefix: str, block: FoldedBlock) -> None:
-        """Append the operations of a block, the names of its values behind `prefix`."""
+        """Append the operations of a block; the names of its values begin with `prefix`."""
         spec, graph = block.spec, block_graph(block.spec)
         if (self.value.size, self.value.channels) != (spec.input_size, spec.in_channels):
             raise InvalidInputError(
@@ -162,6 +163,7 @@ class _Lowering:
                 self._append_layer(operation, block, source, target)
             elif isinstance(operation, Add):
                 other = values[operation.other]
+                # Runtimes fuse ReLU and ReLU6 into the operation before them, but not h-swish.
                 raw, fused = _before_activation(target, operation.activation)
                 self.operations.append(Add(source, other, raw, fused))
                 self._activate(raw, target)
@@ -193,13 +195,13 @@ class _Lowering:
         self._activate(raw, target)
 
     def _activate(self, raw: Value, target: Value) -> None:
-        """Append h-swish where it stands between `raw` and `target`."""
+        """Append the h-swish from `raw` to `target`; nothing where they are the same value."""
         if raw != target:
             self.operations.append(HardSwish(source=raw, target=target))
 
 
 def _before_activation(target: Value, activation: str) -> tuple[Value, str]:
-    """Return what an operation must give, and the activation that it can apply itself, for `target` to come out."""
+    """Return the value that an operation must write and the activation to fuse into it, so that `target` comes out."""
     if activation == "h_swish":
         return target._replace(name=f"{target.name}.linear"), "none"
     return target, activation

@@ -20,6 +20,7 @@ def write_npz(blocks: Sequence[FoldedBlock]) -> bytes:
     specs = json.dumps([dataclasses.asdict(block.spec) for block in blocks])
     arrays = {f"{index}/{name}": array for index, block in enumerate(blocks) for name, array in block.weights.items()}
     content = io.BytesIO()
+    # As bytes: NumPy would store text with four bytes a character.
     np.savez(content, specs=np.frombuffer(specs.encode(), np.uint8), **arrays)
     return content.getvalue()
 

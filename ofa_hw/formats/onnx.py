@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import InvalidInputError, MissingDependencyError
+from ofa_hw.errors import InvalidInputError, MissingDependencyError, how_to_install
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.graph import (
     Add,
@@ -100,6 +100,8 @@ class _NodeWriter:
                 window = {"kernel_shape": [3] * 2, "strides": [operation.stride] * 2, "pads": [1] * 4}
                 self.add_node("MaxPool", [source], target, **window)
             case MeanPool():
+                # torch's ceil_mode: windows reach over the far edge and average the pixels that are there. Padding
+                # says so to every runtime.
                 edge = -operation.source.size % operation.stride
                 window = {"kernel_shape": [operation.stride] * 2, "strides": [operation.stride] * 2}
                 self.add_node("AveragePool", [source], target, **window, pads=[0, 0, edge, edge], count_include_pad=0)
@@ -145,6 +147,7 @@ class _NodeWriter:
         if activation == "relu":
             self.add_node("Relu", [raw], target)
         elif activation == "relu6":
+            # Clip takes its ends as inputs since opset 11.
             limits = [self.add_constant(f"{target}.{limit}", np.array(limit, np.float32)) for limit in (0, 6)]
             self.add_node("Clip", [raw, *limits], target)
 
@@ -153,6 +156,7 @@ class _NodeWriter:
 
     def add_constant(self, name: str, array: npt.NDArray[np.float32]) -> str:
         content = np.ascontiguousarray(array, np.float32).tobytes()
+        # 1 is TensorProto.FLOAT. Raw bytes are much faster than a list of numbers.
         self.constants.append(self.helper.make_tensor(name, 1, array.shape, content, raw=True))
         return name
 
@@ -167,7 +171,7 @@ def _import_onnx() -> Any:
         import onnx
     except ImportError as error:
         raise MissingDependencyError(
-            "writing an ONNX model needs onnx; install it with `pip install 'ofa-hw[onnx]'`"
+            f"writing an ONNX model needs onnx; install it with `{how_to_install('onnx')}`"
         ) from error
     return onnx
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import DeviceError, MissingDependencyError
+from ofa_hw.errors import DeviceError, MissingDependencyError, how_to_install
 from ofa_hw.formats import opening
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ _opened: set[tuple[str, str]] = set()
 def tflite_runner(content: bytes) -> Runner:
     """Return a function that runs the model `content` in the interpreter of LiteRT.
 
-    An int8 model's input is quantised, and its output is what it stands for.
+    The function takes and returns real numbers: it quantises the input of an int8 model and dequantises its output.
 
     Raises:
         MissingDependencyError: ai-edge-litert is not installed.
@@ -42,7 +42,7 @@ def tflite_runner(content: bytes) -> Runner:
     """
     if importlib.util.find_spec("ai_edge_litert") is None:
         raise MissingDependencyError(
-            "running a .tflite file needs ai-edge-litert; install it with `pip install 'ofa-hw[tflite]'`"
+            f"running a .tflite file needs ai-edge-litert; install it with `{how_to_install('tflite')}`"
         )
     require_opens(content, "tflite")
     interpreter = opening.open_tflite(content)
@@ -73,7 +73,7 @@ def onnx_runner(content: bytes) -> Runner:
     """
     if importlib.util.find_spec("onnxruntime") is None:
         raise MissingDependencyError(
-            "running an .onnx file needs onnxruntime; install it with `pip install 'ofa-hw[onnx]'`"
+            f"running an .onnx file needs onnxruntime; install it with `{how_to_install('onnx')}`"
         )
     require_opens(content, "onnx")
     session = opening.open_onnx(content)
@@ -108,6 +108,6 @@ def require_opens(content: bytes, kind: str) -> None:
             "damaged, or its numbers are too great or too small to compute with"
         )
     if child.returncode:
-        told = child.stderr.decode(errors="replace").strip().splitlines() or [f"code {child.returncode}"]
-        raise DeviceError(f"{runtime} must open the model; it cannot: {told[-1]}")
+        lines = child.stderr.decode(errors="replace").strip().splitlines() or [f"code {child.returncode}"]
+        raise DeviceError(f"{runtime} must open the model; it cannot: {lines[-1]}")
     _opened.add(key)

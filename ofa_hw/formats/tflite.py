@@ -1,7 +1,7 @@
-"""TFLite models, written directly as flatbuffers: a block takes a millisecond or two, and nothing is converted.
+"""TFLite models, written directly as flatbuffers: a block takes a millisecond or two, and no converter is needed.
 
-Tensors are NHWC. A convolution of stride 2 on an even size is PAD and VALID, since TFLite's SAME would pad one side
-alone; h-sigmoid is ADD with a fused RELU6, and MUL.
+Tensors are NHWC. A convolution of stride 2 on an even size is a PAD and a VALID convolution, since TFLite's SAME would
+pad only the far side; h-sigmoid is an ADD with a fused RELU6, then a MUL.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import InvalidInputError, MissingDependencyError
+from ofa_hw.errors import InvalidInputError, MissingDependencyError, how_to_install
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.graph import (
     Add,
@@ -32,7 +32,9 @@ from ofa_hw.formats.graph import (
 )
 
 _VERSION = 3
+"""Of the schema, whose file identifier is TFL3."""
 _ALIGNMENT = 16
+"""TFLite maps the file and reads constants in place, so that they must begin at multiples of 16 bytes."""
 
 
 def write_tflite(
@@ -60,6 +62,7 @@ class ModelWriter:
     """Grows the tensors, buffers and operators of one float32 model."""
 
     names_constants = True
+    """Whether tensors of constants keep their names in the file, where only people read them."""
 
     def __init__(self, batch_size: int) -> None:
         self.schema = _import_schema()
@@ -96,7 +99,7 @@ class ModelWriter:
     pixel_operator = ("CAST", "CastOptionsT")
 
     def add_pixels(self, source: Value) -> int:
-        """Return the input of uint8 pixels, and append the operator that makes numbers of them."""
+        """Return the input of uint8 pixels, and append the operator that converts them to the type of the model."""
         shape = (self.batch_size, source.size, source.size, source.channels)
         pixels = self.add_tensor("image", shape)
         self.tensors[pixels].type = self.schema.TensorType.UINT8
@@ -156,7 +159,7 @@ class ModelWriter:
         return self.add_constant(f"{name}.weight", weight), self.add_constant(f"{name}.bias", operation.bias)
 
     def add_pool(self, code: str, pool: MaxPool | MeanPool, *, kernel_size: int) -> None:
-        """Append a pooling, after a PAD where SAME would not do; SAME leaves what it pads out of a mean."""
+        """Append a pooling, after a PAD where SAME would not do; a mean does not count what SAME pads."""
         source = self.of(pool.source)
         is_padded = pool.stride == 2 and pool.source.size % 2 == 0 and kernel_size == 3
         if is_padded:
@@ -168,7 +171,7 @@ class ModelWriter:
         self.add_operator(code, [source], self.add_value(pool.target), options)
 
     def add_pad(self, operation: Conv | MaxPool | MeanPool, source: int, *, margin: int) -> int:
-        """Return the input of an operation, padded with zeros."""
+        """Return the input of an operation, padded with zeros, below which the input of a MaxPool never is."""
         paddings = np.array([[0, 0], [margin, margin], [margin, margin], [0, 0]], np.int32)
         size, channels = operation.source.size + 2 * margin, operation.source.channels
         padded = self.add_value(Value(name=f"{operation.target.name}.padded", size=size, channels=channels))
@@ -249,6 +252,7 @@ class ModelWriter:
         """Append the operator of this name, from tensors to a tensor."""
         operator = self.schema.OperatorT()
         builtin = getattr(self.schema.BuiltinOperator, code)
+        # Operators point into a table of the kinds that the model uses.
         operator.opcodeIndex = self.codes.setdefault(builtin, len(self.codes))
         operator.inputs = np.array(inputs, np.int32)
         operator.outputs = np.array([target], np.int32)
@@ -262,7 +266,7 @@ class ModelWriter:
         """Return the entry of the table of operators."""
         code = self.schema.OperatorCodeT()
         code.builtinCode = builtin
-        # Readers older than 2020 know this field alone; it holds 127 where the code does not fit.
+        # Readers older than 2020 know only this field; it holds 127 where the code does not fit.
         code.deprecatedBuiltinCode = min(builtin, 127)
         code.version = 1
         return code
@@ -284,7 +288,7 @@ def _pack(model: Any) -> bytes:
     import flatbuffers
 
     class Builder(flatbuffers.Builder):  # type: ignore[misc]
-        """Writes equal shapes, scales and indices once; puts bytes at multiples of 16, which the generator forgets."""
+        """Writes equal shapes, scales, indices once; aligns buffers to 16 bytes, as the generated code does not."""
 
         def __init__(self, initial_size: int) -> None:
             super().__init__(initial_size)
@@ -294,6 +298,7 @@ def _pack(model: Any) -> bytes:
             return super().StartVector(elem_size, num_elems, _ALIGNMENT if elem_size == 1 else alignment)
 
         def CreateNumpyVector(self, x: npt.NDArray[Any]) -> int:  # noqa: N802
+            # The content of a buffer: too large to be worth a key, and hardly ever equal to another.
             if x.dtype == np.uint8:
                 return int(super().CreateNumpyVector(x))
             key = (x.dtype.str, x.tobytes())
@@ -301,6 +306,7 @@ def _pack(model: Any) -> bytes:
                 self.offsets[key] = super().CreateNumpyVector(x)
             return self.offsets[key]
 
+    # A builder that starts too small copies itself every time it doubles.
     size = sum(buffer.data.nbytes for buffer in model.buffers if buffer.data is not None)
     builder = Builder(size + size // 8 + 65536)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
@@ -312,6 +318,6 @@ def _import_schema() -> Any:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
         raise MissingDependencyError(
-            "writing a TFLite model needs ai-edge-litert; install it with `pip install 'ofa-hw[tflite]'`"
+            f"writing a TFLite model needs ai-edge-litert; install it with `{how_to_install('tflite')}`"
         ) from error
     return schema_py_generated

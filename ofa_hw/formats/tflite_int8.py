@@ -1,6 +1,6 @@
-"""Full-integer TFLite models: int8 throughout, by the scheme that TFLite lays down.
+"""Full-integer TFLite models: int8 throughout, by TFLite's own scheme.
 
-A value q stands for scale (q - zero_point); weights are symmetric, biases int32 in units of input scale times weight
+An int8 q stands for scale (q - zero_point); weights are symmetric, biases int32 in units of input scale times weight
 scale (Jacob et al., arXiv 1712.05877, section 2; TensorFlow Lite 8-bit quantization specification).
 """
 
@@ -34,9 +34,10 @@ from ofa_hw.formats.tflite import ModelWriter
 Range = tuple[float, float]
 
 _SMALLEST_RANGE = 1e-4
+"""No scale may be 0, even of a value that is always the same."""
 _ONE_SCALE_LIMIT = 0.02
-"""A layer has one scale for all its weights where that loses no more of them than this (root mean square), else one
-for each channel; those take 20 bytes a channel, a third of a small network. A depthwise layer always has them."""
+"""A layer has one scale for all its weights where their root mean square error is at most this share of them, else one
+for each channel. Scales take 20 bytes a channel, a third of a small network. Depthwise layers have them always."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Scale:
 
     @classmethod
     def of_range(cls, low: float, high: float) -> Scale:
-        """Return the finest scale that holds `low`, 0 and `high`; 0 is exact."""
+        """Return the finest scale whose range holds `low`, 0 and `high`; 0 is represented exactly."""
         low, high = min(low, 0.0), max(high, 0.0, min(low, 0.0) + _SMALLEST_RANGE)
         scale = (high - low) / 255
         return cls(scale=scale, zero_point=int(np.clip(round(-128 - low / scale), -128, 127)))
@@ -64,8 +65,8 @@ def write_tflite_int8(
 ) -> bytes:
     """Return the int8 model of `blocks` as the content of a .tflite file; input and output are int8 too.
 
-    `ranges` holds the least and greatest of every value between operations, by the names of `formats.graph.lower`,
-    as they were observed on typical inputs. With `normalisation` the input is uint8 pixels.
+    `ranges` holds the ends of every value between operations, by the names of `formats.graph.lower`, as they were
+    observed on typical inputs. With `normalisation` the input is uint8 pixels.
 
     Raises:
         MissingDependencyError: ai-edge-litert is not installed.
@@ -86,7 +87,12 @@ def _check_batch(batch_size: int) -> int:
 
 
 def _sixfold(graph: Graph) -> frozenset[str]:
-    """Return the names of the values that can stay six times too large: layers with weights alone take them in."""
+    """Return the names of values that may be six times too large, because only layers with weights read them.
+
+    h-swish is x relu6(x + 3) / 6. Where the division can be left out, an operator is saved: the scale of the next
+    layer's weights is divided by 6 instead. Means, pools and gates in between pass the factor on.
+    """
+    # Backwards: what is added, gated by or activated, and what the caller reads, must have its true size.
     true_sized = {graph.target.name}
     for operation in reversed(graph.operations):
         if isinstance(operation, GlobalMean | MaxPool | MeanPool | Multiply):
@@ -96,6 +102,7 @@ def _sixfold(graph: Graph) -> frozenset[str]:
             true_sized |= {operation.source.name, operation.other.name}
         elif isinstance(operation, HardSwish | HardSigmoid):
             true_sized |= {operation.source.name}
+    # Forwards: an h-swish starts the factor, and operations that are proportional to their input carry it on.
     sixfold: set[str] = set()
     for operation in graph.operations:
         is_proportional = isinstance(operation, GlobalMean | MaxPool | MeanPool | Multiply)
@@ -116,6 +123,7 @@ def _scales(graph: Graph, ranges: Mapping[str, Range], sixfold: frozenset[str]) 
         scales[name] = Scale.of_range(*(factor * end for end in ranges[name]))
     for operation in graph.operations:
         name = operation.target.name
+        # The scales of the helper values that `add_hard_sigmoid`, `add_hard_swish` and `add_pad` write.
         if isinstance(operation, HardSigmoid):
             scales[name] = Scale.of_range(0, 1)
             scales[f"{name}.shifted"] = Scale.of_range(0, 6)
@@ -124,6 +132,7 @@ def _scales(graph: Graph, ranges: Mapping[str, Range], sixfold: frozenset[str]) 
             scales[f"{name}.gate"] = Scale.of_range(0, 6)
             scales[f"{name}.sixth"] = Scale.of_range(low / 6, high / 6)
         elif isinstance(operation, MaxPool | MeanPool):
+            # TFLite requires the same scale on both sides of a pooling.
             scales[name] = scales[f"{name}.padded"] = scales[operation.source.name]
         elif isinstance(operation, Conv):
             scales[f"{name}.padded"] = scales[operation.source.name]
@@ -131,7 +140,7 @@ def _scales(graph: Graph, ranges: Mapping[str, Range], sixfold: frozenset[str]) 
 
 
 class _Int8Writer(ModelWriter):
-    """Writes the same operators with quantised tensors; names of constants would be 3 % of a small network."""
+    """Writes the same operators with quantised tensors; constants have no names, which would be 3 % of a small file."""
 
     names_constants = False
 
@@ -156,10 +165,12 @@ class _Int8Writer(ModelWriter):
             channel_axis = None
         others = None if channel_axis is None else tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
         limits = np.abs(weight).max(axis=others, keepdims=True).astype(np.float64)
+        # -127 to 127 without -128, so that weights are symmetric. A channel of zeros still needs a scale.
         scales = np.maximum(limits, _SMALLEST_RANGE * max(float(limits.max()), _SMALLEST_RANGE)) / 127
         quantised = np.clip(np.rint(weight / scales), -127, 127).astype(np.int8)
         weight_index = self.add_constant(f"{name}.weight", quantised)
         if operation.source.name in self.sixfold:
+            # The int8 numbers stay; they only stand for a sixth, as the input stands for six times too much.
             scales = scales / 6
         self.quantise(weight_index, scales.ravel(), np.zeros(scales.size, np.int64), axis=channel_axis or 0)
         units = scales.ravel() * self.scales[operation.source.name].scale
@@ -195,6 +206,7 @@ class _Int8Writer(ModelWriter):
 
     def add_scalar(self, name: str, number: float) -> int:
         if number not in self.numbers:
+            # 127 steps of number / 127: the constant is exact.
             self.numbers[number] = self.add_constant(name, np.array([127], np.int8))
             self.quantise(self.numbers[number], np.array([number / 127]), np.array([0]))
         return self.numbers[number]

@@ -1,11 +1,11 @@
 """From a sum of blocks to a network's latency: a + b sum + c parameters + d blocks + e large kernels.
 
-In a loop a block's weights stay in the cache, in a network they do not: that traffic is the third term. A block on its
-own pays for one call of its runtime, a network pays once for all: that is the fourth, and it tells in networks of
-microseconds. Blocks of the largest kernel pay most for a cold cache, where a runtime has no kernel of one pass for
-them: without the fifth term, XNNPACK's 7 x 7 adds half to the error on networks that hold some. The fit is least
-squares of relative errors with a weak prior (b = 1, all others 0), which matters only below about ten networks;
-intervals are those of the fit, widened to what the held-out networks show.
+Timed alone in a loop, a block finds its weights in the cache; in a network it does not: that traffic is the third term.
+A block timed alone includes a call of its runtime, which a network needs only once: that is the fourth, and it matters
+in networks that take microseconds. Blocks of the largest kernel suffer most from a cold cache, if the runtime has no
+single-pass kernel for them: without the fifth term, XNNPACK's 7 x 7 adds half to the error on networks that have some.
+The fit is least squares of relative errors with a weak prior (b = 1, all others 0), which matters only below about ten
+networks. Intervals use the fit's covariance and an error pooled over fitted and held-out networks.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ Floats = npt.NDArray[np.float64]
 
 MIN_NETWORKS = 3
 _PRIOR_SCALE = 0.15
-"""How far b may be from 1, and the share of a, c and d in a latency from 0, before networks say so."""
+"""Standard deviations of the prior: of b around 1, and of the share that each other term has in a latency around 0."""
 _SMALLEST_ERROR = 1e-3
+"""Of the relative error that the fit assumes, so that few networks which happen to fit do not make it certain."""
 _NUM_TERMS = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What the latency of networks is told from: the plain sum in ms, and counts, all of one shape.
+    """What the latency of networks is predicted from: the plain sum in ms, and counts, arrays of one shape.
 
     `num_large_kernels` is the number of blocks with the largest kernel of the table.
     """
@@ -53,8 +54,7 @@ class Figures:
     """How far `model` is off on `num_networks` held-out networks, all of them or those of a region or resolution.
 
     `model` is plain (the sum), affine (a + b sum), full (all terms) or macs (a + b MACs, to compare
-    with). Errors are fractions of the measured latency; `tau` is Kendall's; None where there are too few networks for
-    it.
+    with). Errors are fractions of the measured latency; `tau` is Kendall's, None for fewer than three networks.
     """
 
     model: str
@@ -72,9 +72,9 @@ class Calibration:
     """The correction: `intercept_ms` + `scale` sum + `ms_per_mparam` Mparams + `ms_per_block` blocks + ...
 
     ... + `ms_per_large_kernel` blocks of the largest kernel. `relative_error` is the standard deviation of relative
-    errors; `covariance` (5 x 5, rows in order) that of the coefficients in units of it. `coverage` is the fraction of
-    held-out networks inside their 90 % intervals, `repeatability` the mean relative difference of the same networks
-    between processes: the floor of all errors.
+    errors; `covariance` (5 x 5, row by row) that of the coefficients in units of its square. `coverage` is the fraction
+    of held-out networks inside the 90 % intervals of the fit, `repeatability` the mean relative difference of the same
+    network between processes, below which no error can be.
     """
 
     intercept_ms: float
@@ -124,6 +124,7 @@ class Calibration:
         latency = self.latency_ms(sizes)
         features = sizes.features / latency[:, None]
         covariance = np.array(self.covariance).reshape(_NUM_TERMS, _NUM_TERMS)
+        # 1 for the noise of a measurement, the leverage for the uncertainty of the coefficients.
         leverage = np.einsum("ni,ij,nj->n", features, covariance, features)
         quantile = stdtrit(max(self.num_fit + self.num_held_out - _NUM_TERMS, 1), (1 + coverage) / 2)
         half = latency * self.relative_error * quantile * np.sqrt(1 + leverage)
@@ -184,6 +185,7 @@ def _judge(calibration: Calibration, known: _Networks, unseen: _Networks) -> Cal
     residuals = calibration.latency_ms(unseen.sizes) / unseen.measured_ms - 1
     low, high = calibration.interval_ms(unseen.sizes)
     inside = (low <= unseen.measured_ms) & (unseen.measured_ms <= high)
+    # Residuals of the fit have so many degrees of freedom; held-out ones each have one of their own.
     num_free = max(calibration.num_fit - _NUM_TERMS, 1)
     squares = num_free * calibration.relative_error**2 + float((residuals**2).sum())
     return dataclasses.replace(
@@ -202,10 +204,12 @@ def _fit_relative(features: Floats, prior: Floats) -> tuple[Floats, Floats, floa
     """
     center = np.array([0.0, 1.0, 0.0, 0.0, 0.0])
     error = 0.01
+    # A fixed point: the error sets the weight of the prior, the fit gives the error. It settles in a few rounds.
     for _ in range(20):
         precision = np.diag((error / prior) ** 2)
         covariance = np.linalg.inv(features.T @ features + precision)
         coefficients = covariance @ (features.T @ np.ones(len(features)) + precision @ center)
+        # Effective number of coefficients: the prior holds some of the five back.
         num_used = float(np.trace(features @ covariance @ features.T))
         squares = float(((features @ coefficients - 1) ** 2).sum())
         error = max((squares / max(len(features) - num_used, 0.5)) ** 0.5, _SMALLEST_ERROR)
@@ -264,6 +268,7 @@ def _figures(calibration: Calibration, known: _Networks, unseen: _Networks) -> t
 
 def _line(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
     """Return the straight line through (x, y) of least relative squares."""
+    # Dividing both sides by y makes the squares relative.
     features = np.stack([np.ones_like(x), x], axis=1)
     coefficients = np.linalg.lstsq(features / y[:, None], np.ones_like(y), rcond=None)[0]
     return lambda unseen: coefficients[0] + coefficients[1] * unseen

@@ -15,9 +15,9 @@ from ofa_hw.profiling.measurement import Measurement
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockDifference:
-    """One block in two tables: `ratio` is the second median over the first, with the ends of its interval.
+    """One block in two tables: `ratio` is the second median divided by the first, with the ends of its interval.
 
-    `is_clear` tells whether the interval leaves out 1.
+    `is_clear` says whether the interval excludes 1.
     """
 
     block: BlockSpec
@@ -31,7 +31,7 @@ class BlockDifference:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableDifference:
-    """All blocks that two tables share, and how many stand in one alone."""
+    """All blocks that two tables share, and how many only one of them has."""
 
     blocks: tuple[BlockDifference, ...]
     num_only_first: int
@@ -39,7 +39,7 @@ class TableDifference:
     changed_conditions: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures over all shared blocks; differences are fractions without sign."""
+        """Return figures over all shared blocks; differences are absolute fractions."""
         ratios = np.array([block.ratio for block in self.blocks])
         return {
             "num_shared": len(self.blocks),
@@ -56,22 +56,22 @@ class TableDifference:
 def compare_tables(first: LatencyTable, second: LatencyTable) -> TableDifference:
     """Return how the blocks of `second` differ from those of `first`.
 
-    A block's uncertainty is its interval and half its spread between processes, added in squares.
+    A block's uncertainty is half the width of its interval and half its spread between processes, added in squares.
 
     Raises:
         TableError: the tables share no block.
     """
-    ours = {row.block: row for row in first.measurements}
-    theirs = {row.block: row for row in second.measurements}
-    shared = [block for block in ours if block in theirs]
+    first_rows = {row.block: row for row in first.measurements}
+    second_rows = {row.block: row for row in second.measurements}
+    shared = [block for block in first_rows if block in second_rows]
     if not shared:
         raise TableError(f"two tables must share blocks; {first.title} and {second.title} share none")
-    mine, its = dataclasses.asdict(first.conditions), dataclasses.asdict(second.conditions)
-    changed = tuple(f"{key}: {mine[key]} -> {its[key]}" for key in mine if mine[key] != its[key])
+    before, after = dataclasses.asdict(first.conditions), dataclasses.asdict(second.conditions)
+    changed = tuple(f"{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key])
     return TableDifference(
-        blocks=tuple(_difference(ours[block], theirs[block]) for block in shared),
-        num_only_first=len(ours) - len(shared),
-        num_only_second=len(theirs) - len(shared),
+        blocks=tuple(_difference(first_rows[block], second_rows[block]) for block in shared),
+        num_only_first=len(first_rows) - len(shared),
+        num_only_second=len(second_rows) - len(shared),
         changed_conditions=changed,
     )
 
@@ -79,6 +79,7 @@ def compare_tables(first: LatencyTable, second: LatencyTable) -> TableDifference
 def _difference(first: Measurement, second: Measurement) -> BlockDifference:
     ratio = second.median_ms / first.median_ms
     error = float(np.hypot(_relative_error(first), _relative_error(second)))
+    # Relative errors of a ratio add in squares, to first order.
     low, high = ratio * (1 - error), ratio * (1 + error)
     return BlockDifference(
         block=first.block,

@@ -27,7 +27,7 @@ SCHEMA_VERSION = 2
 """Version 1 had no attributes of blocks; it is still read."""
 
 _SHARED = ("device", "runtime", "dtype", "batch_size", "num_threads")
-"""Conditions that every row repeats, so that tables of several devices can be put together and still be told apart."""
+"""Conditions that every row repeats, so that rows of several tables can be put into one data frame and told apart."""
 _BLOCK = tuple(field.name for field in dataclasses.fields(BlockSpec))
 _TIMES = ("median_ms", "mad_ms", "p10_ms", "p90_ms", "ci_low_ms", "ci_high_ms", "num_runs", "process_spread")
 _COLUMNS = (*_SHARED, *_BLOCK, *_TIMES, "marks", "method", "measured_at")
@@ -35,6 +35,7 @@ _COLUMNS_OF = {"1": tuple(name for name in _COLUMNS if name != "attributes"), st
 _CONDITIONS = {field.name: field.type for field in dataclasses.fields(RunConditions)}
 _OWN_KEYS = {"schema_version", "space", "num_rows", "tool_version", "calibration", *_CONDITIONS}
 
+# What a cell of these columns may say, and the value that it means.
 _WORDS: dict[str, dict[str, Any]] = {
     "activation": {word: word for word in (*ACTIVATIONS, "none")},
     "use_se": {"True": True, "False": False},
@@ -52,7 +53,8 @@ def write_table(path: Path, table: LatencyTable) -> None:
     """Write `table` to `path` atomically.
 
     Raises:
-        TableError: a note would not fit the head: its key is not a lower-case word, or its text is not one line.
+        TableError: a note would not fit the head (its key is not a lower-case word, or its text is not one line), or a
+            row has a '#' in its method or marks.
     """
     head: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "space": table.space}
     head |= dataclasses.asdict(table.conditions)
@@ -65,9 +67,11 @@ def write_table(path: Path, table: LatencyTable) -> None:
     if table.calibration is not None:
         head["calibration"] = json.dumps(dataclasses.asdict(table.calibration), allow_nan=False)
     for key, value in head.items():
+        # The head is read back line by line and stripped: anything else would come back changed.
         if str(value) != str(value).strip() or len(str(value).splitlines()) != 1:
             raise TableError(f"{path}: {key} must be one line of text without blanks around; came {str(value)!r}")
     for row in table.measurements:
+        # pandas.read_csv(comment="#") would cut the row there.
         if "#" in row.method + row.marks:
             raise TableError(f"{path}: method and marks must not hold '#', which begins a comment; came {row.method!r}")
     content = io.StringIO()
@@ -127,6 +131,7 @@ def read_table(path: Path, *, uncalibrated: bool = False) -> LatencyTable:
             )
         first_lines[row.block] = number
         rows.append(row)
+    # A file that was cut lacks rows, or the line end of its last row.
     if len(rows) != _whole(head.get("num_rows", "")) or not text.endswith("\n"):
         raise TableError(
             f"{path}, line {len(lines)}: must have the {head.get('num_rows', '?')} rows that num_rows tells of; came "
@@ -200,6 +205,7 @@ def _numbered_rows(
     try:
         columns = next(reader, [])
         if tuple(columns) != expected:
+            # Names on one side only; none where the order alone differs.
             odd = sorted(set(columns) ^ set(expected)) or ["their order"]
             raise TableError(
                 f"{path}, line {num_head + 1}: columns must be {', '.join(expected)}; what differs is {', '.join(odd)}"
@@ -265,6 +271,7 @@ def _read_row(row: _Row, conditions: RunConditions) -> Measurement:
             **values,
         )
     except InvalidInputError as error:
+        # Messages of `Measurement` begin with the name of the field.
         raise TableError(f"{row.where}, column {str(error).split()[0]}: {error}") from error
 
 

@@ -16,10 +16,10 @@ def draw_networks(
 ) -> list[ArchConfig]:
     """Return `num` different architectures at the given `resolutions`, or at all of the space's.
 
-    The first two are the smallest and the largest, between which every search ends. Of the others a third is uniform
-    over the space, a third has no kernel of the largest size (on some CPUs these are a cliff, and a fit to one side of
-    it is off on the other), a third is spread evenly from the smallest to the largest networks, which a uniform draw
-    never meets and every search does.
+    The first two are the smallest and the largest, between which all results of searches lie. Of the others about a
+    third is uniform over the space. A third has no kernel of the largest size: on some CPUs such kernels are far
+    slower, and a fit to networks with them is off on networks without. A third is spread evenly from the smallest to
+    the largest networks: uniform draws hardly ever give small or large ones, and searches do.
 
     Raises:
         InvalidInputError: a resolution is not of the space, or it has fewer networks.
@@ -34,6 +34,7 @@ def draw_networks(
     draws = (_uniform, _without_largest_kernel, _spread)
     for attempt in range(100 * num):
         genes = draws[attempt % len(draws)](space, rng)
+        # Resolutions in turn, so that all have about the same number of networks.
         genes[0, 0] = sizes[len(drawn) % len(sizes)]
         drawn.setdefault(space.decode(space.canonical(genes))[0])
         if len(drawn) == num:
@@ -59,6 +60,7 @@ def _without_largest_kernel(space: SearchSpace, rng: np.random.Generator) -> Gen
     if num_kernels > 1:
         kernels = space.kernel_columns
         smaller = rng.integers(0, num_kernels - 1, size=genes[:, kernels].shape)
+        # A choice may have fewer sizes than the most: its own largest is left out too, unless it is the only one.
         genes[:, kernels] = np.minimum(smaller, np.maximum(np.array(space.num_choices)[kernels] - 2, 0))
     return genes
 

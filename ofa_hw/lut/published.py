@@ -1,4 +1,4 @@
-"""Published tables become ours: the YAML of once-for-all (Note10) and of ProxylessNAS (Pixel 1).
+"""Published tables in our form: the YAML files of once-for-all (Note10) and of ProxylessNAS (Pixel 1).
 
 Both name a block by a text such as `expanded_conv-input:112x112x24-output:56x56x32-expand:144-kernel:3-stride:2-...`
 and give the mean, the number of runs and their standard deviation (`std`) or variance (`var`). In once-for-all's files
@@ -35,10 +35,10 @@ class PublishedEntry:
 
 
 def import_tables(paths: Sequence[str | Path], space: SearchSpace, *, device: str) -> LatencyTable:
-    """Return the blocks of `space` that the published files at `paths` tell of, as a table of `device`.
+    """Return the blocks of `space` that the published files at `paths` contain, as a table of `device`.
 
-    Each file is for one input size. A block that several files hold (the classifier) is averaged by runs. Medians are
-    the published means, the intervals theirs; what was not published is absent.
+    Each file is for one input size. A block that several files have (the classifier) gets their mean, weighted by runs.
+    The published means stand for medians, with the intervals of means; what was not published is absent.
 
     Raises:
         TableError: a file is damaged or not of this kind, two are for one input size, or the space has other blocks.
@@ -103,6 +103,7 @@ def _load_yaml(path: Path) -> Any:
         if path.stat().st_size > _MAX_BYTES:
             raise TableError(f"{path}: must be a table of at most {_MAX_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
+        # A few nested aliases can expand to more than memory holds.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
             raise TableError(f"{path}: must not use YAML aliases, which no published table does")
         return yaml.safe_load(text)
@@ -163,6 +164,7 @@ def _summed(parts: Sequence[PublishedEntry]) -> PublishedEntry:
     """Return the sum of parts that were timed apart."""
     return PublishedEntry(
         mean_ms=sum(part.mean_ms for part in parts),
+        # Parts were timed apart: their noise is independent, so variances add.
         std_ms=math.hypot(*(part.std_ms for part in parts)),
         count=min(part.count for part in parts),
     )
@@ -177,6 +179,7 @@ def _pooled(entries: Sequence[PublishedEntry]) -> PublishedEntry:
 
 
 def _measurement(spec: BlockSpec, entry: PublishedEntry, conditions: RunConditions) -> Measurement:
+    # The 95 % interval of a mean, normal; cut so that its lower end stays above 0.
     half = min(1.959963984540054 * entry.std_ms / math.sqrt(entry.count), 0.999 * entry.mean_ms)
     return Measurement(
         block=spec,

@@ -1,4 +1,4 @@
-"""`LatencyTable`: what each block takes on one device, and from it what every network takes."""
+"""`LatencyTable`: the latency of each block on one device, and from these the latency of every network."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class LatencyTable:
                 )
 
     def __repr__(self) -> str:
-        told = "calibrated" if self.calibration else "not calibrated"
+        text = "calibrated" if self.calibration else "not calibrated"
         return (
             f"<LatencyTable of {self.space} on {self.device}: {len(self.measurements)} blocks by "
-            f"{self.conditions.runtime} {self.conditions.runtime_version}, {told}>"
+            f"{self.conditions.runtime} {self.conditions.runtime_version}, {text}>"
         )
 
     def to_pandas(self) -> pd.DataFrame:
@@ -91,7 +91,10 @@ class LatencyTable:
 
     @functools.cached_property
     def resolutions(self) -> tuple[int, ...]:
-        """The sizes of input image that have a stem in the table, in pixels: no convolution has fewer channels."""
+        """The sizes of input images, in pixels, that the table has a stem for.
+
+        Stems are known by their input channels: of the convolutions that may read images, they have the fewest.
+        """
         stems = [row.block for row in self.measurements if family_of(row.block).takes_images]
         image_channels = min((spec.in_channels for spec in stems), default=0)
         return tuple(sorted({spec.input_size for spec in stems if spec.in_channels == image_channels}))
@@ -100,6 +103,7 @@ class LatencyTable:
     def _rows(self) -> dict[BlockSpec, Measurement]:
         return {row.block: row for row in self.measurements}
 
+    # The next two are caches by space, filled on demand: the instance itself is frozen.
     @functools.cached_property
     def _arrays(self) -> dict[SearchSpace, tuple[BlockCosts, ...]]:
         return {}
@@ -119,7 +123,7 @@ class LatencyTable:
         return str(self.origin or f"table of {self.device if self.measurements else self.space}")
 
     def _costs(self, space: SearchSpace) -> tuple[BlockCosts, ...]:
-        """Return what each block of the space adds to the fields of `Sizes`, latencies NaN where it is missing."""
+        """Return what each block of the space adds to the fields of `Sizes`; latency is NaN where not measured."""
         if space not in self._arrays:
             known = {row.block: row.median_ms for row in self.measurements}
             self._arrays[space] = (
@@ -131,7 +135,7 @@ class LatencyTable:
         return self._arrays[space]
 
     def _corrected_costs(self, space: SearchSpace, calibration: Calibration) -> BlockCosts:
-        """Return what each block of the space adds to a latency, which is linear in them all."""
+        """Return what each block of the space adds to a calibrated latency: it is linear in the fields of `Sizes`."""
         if space not in self._corrected:
             parts = {
                 field.name: calibration.added_ms(_sizes_of(getattr(costs, field.name) for costs in self._costs(space)))
@@ -143,7 +147,7 @@ class LatencyTable:
     # ---------------------------------------------------------------------------------------------- look-up
 
     def block_ms(self, spec: BlockSpec) -> float:
-        """Return what a block takes; TableError where it was not measured, with the command that does it."""
+        """Return the latency of a block; TableError with the command that measures it, if it was not measured."""
         row = self._rows.get(spec)
         if row is None:
             raise self._missing(spec, self.space)
@@ -236,7 +240,7 @@ def calibrate_table(
     """Return `table` with the calibration that the networks `fit` give, judged on the networks `held_out`.
 
     Raises:
-        InvalidInputError: there are too few networks.
+        InvalidInputError: there are fewer than `MIN_NETWORKS`.
         TableError: a network holds a block that the table lacks, or was measured under other conditions.
     """
     for network in (*fit, *held_out):
@@ -246,7 +250,7 @@ def calibrate_table(
 
 
 def _sizes_of(arrays: Iterable[Floats]) -> Sizes:
-    """Return the sizes that four arrays are, in the order of `LatencyTable._costs`."""
+    """Return four arrays, in the order of `LatencyTable._costs`, as sizes."""
     sum_ms, num_params, num_blocks, num_large_kernels = arrays
     return Sizes(sum_ms=sum_ms, num_params=num_params, num_blocks=num_blocks, num_large_kernels=num_large_kernels)
 

@@ -28,14 +28,14 @@ class Block(nn.Module):
                 self._add(layer.norm, self.make_norm(layer.out_channels, eps=bn_eps, momentum=bn_momentum))
 
     make_norm: Callable[..., nn.Module] = nn.BatchNorm2d
-    """What the elastic block replaces."""
+    """The class of batch norms; the elastic block has another."""
 
     def extra_repr(self) -> str:
-        """Return what the block is."""
+        """Return the key of the block's spec, for printing."""
         return self.spec.key
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return what the block computes."""
+        """Return the block's output for `x_BCHW`."""
         return run_graph(block_graph(self.spec), x_BCHW, self.compute)
 
     def named_part(self, name: str) -> nn.Module:
@@ -46,7 +46,7 @@ class Block(nn.Module):
         return module
 
     def compute(self, layer: Layer, x: Tensor) -> Tensor:
-        """Return what a layer makes of `x`, batch norm and activation behind it."""
+        """Return the output of `layer` for `x`, with its batch norm and activation."""
         y = self.named_part(layer.name)(x.flatten(1) if layer.is_linear else x)
         return activate(self.named_part(layer.norm)(y) if layer.norm else y, layer.activation)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def channel_tensors(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return what a batch norm holds for each channel."""
+    """Return the tensors of a batch norm that have an entry for each channel."""
     return norm.weight, norm.bias, norm.running_mean, norm.running_var
 
 

@@ -27,6 +27,7 @@ SOFT_SCORES = ("mean_true_prob", "mean_log_likelihood")
 SCORES = ("top1", *SOFT_SCORES)
 MIN_SAMPLES = 10
 _BEND = 0.001
+"""How close to 0 or 1, as a fraction, `as_fractions` begins to bend."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,9 +41,10 @@ class TrainingRows:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class AccuracyPredictor:
-    """A regression of top-1 by the genes of `space`, directly or by way of the soft `score`.
+    """A regression of top-1 on the genes of `space`, directly or by way of the soft `score`.
 
-    A soft score of few images can rank subnets far better than their top-1 does; the line to top-1 keeps its order.
+    On few images a soft score can rank subnets far better than their top-1 does; the line from score to top-1 rises, so
+    that it keeps the ranking.
     """
 
     space: SearchSpace
@@ -96,8 +98,8 @@ class AccuracyPredictor:
     ) -> AccuracyPredictor:
         """Return the predictor fitted to one `score` of the samples, mapped to top-1.
 
-        `auto` takes the score whose held-out predictions rank the measured top-1 best: of few images a soft score may,
-        but after distillation it can tell more of a network's confidence than of its accuracy.
+        `auto` takes the score whose held-out predictions rank the measured top-1 best. On few images that is often a
+        soft score; after distillation a soft score may say more about a network's confidence than about its accuracy.
 
         Raises:
             InvalidInputError: as `fit`, or no such score.
@@ -141,7 +143,7 @@ class AccuracyPredictor:
 
     @property
     def figures(self) -> FitFigures:
-        """How good it is on architectures that it has not seen."""
+        """How good it is on architectures that it was not fitted to."""
         return self.regression.figures
 
     def predict(self, genes: Genes) -> tuple[FloatArray, FloatArray]:
@@ -158,7 +160,7 @@ class AccuracyPredictor:
 
     @property
     def seen_resolutions(self) -> tuple[int, ...]:
-        """The resolutions of the networks that it was fitted to; of others it knows nothing."""
+        """The resolutions of the networks that it was fitted to; predictions at others mean nothing."""
         return tuple(self.space.resolutions[index] for index in np.unique(self.rows.genes[:, 0]))
 
     def interval(self, genes: Genes, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
@@ -191,18 +193,19 @@ class AccuracyPredictor:
 
 
 def as_fractions(values: FloatArray) -> FloatArray:
-    """Return `values` (n,) bent into [0, 1] in their order, so that what a linear model puts above 1 keeps its rank.
+    """Return `values` (n,) bent into [0, 1] without changing their order.
 
-    Only what lies within `_BEND` of 0 or 1, or beyond them, is moved: there the line goes on as a hyperbola towards the
-    end. Clipping would make equals of all that lie beyond; a logit link would change every prediction in between.
+    Only values within `_BEND` of 0 or 1, or beyond them, are moved: there the identity goes over into a hyperbola that
+    approaches the end. Clipping would make all values beyond an end equal; a logit link would change all predictions.
     """
+    # How far a value lies beyond the point where bending begins, on either side of 0.5.
     beyond = np.maximum(np.abs(values - 0.5) - (0.5 - _BEND), 0)
     bent: FloatArray = 1 - _BEND**2 / (_BEND + beyond) - 0.5
     return np.where(beyond > 0, 0.5 + np.copysign(bent, values - 0.5), values)
 
 
 def interval_of_fractions(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the ends (n,) of intervals cut to [0, 1], where every top-1 lies; their bent middle is between them."""
+    """Return the ends (n,) of intervals cut to [0, 1], but not beyond the bent ends: the prediction stays inside."""
     return np.minimum(np.clip(low, 0, 1), as_fractions(low)), np.maximum(np.clip(high, 0, 1), as_fractions(high))
 
 

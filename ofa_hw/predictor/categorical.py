@@ -1,4 +1,4 @@
-"""`CategoricalPredictor`: any figure of any discrete space from plain genes, each gene the index of a choice."""
+"""`CategoricalPredictor`: any figure of any discrete space, predicted from genes, each the index of a choice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIN_ROWS = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class CategoricalPredictor:
-    """A regression of any real value by genes whose `num_choices` say how many choices each has.
+    """A regression of any real value on genes; `num_choices` says how many choices each gene has.
 
     It is what `AccuracyPredictor` is to a `SearchSpace`; predictions and figures are in the unit of the values.
     """
@@ -63,7 +63,7 @@ class CategoricalPredictor:
 
     @property
     def figures(self) -> FitFigures:
-        """How good it is on rows that it has not seen; those named top1 speak of the value that was fitted."""
+        """How good it is on rows that it was not fitted to; figures named top1 are those of the fitted value."""
         return self.regression.figures
 
     def predict(self, genes: Genes) -> tuple[FloatArray, FloatArray]:

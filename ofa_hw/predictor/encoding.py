@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 def one_hot(genes: Genes, num_choices: Sequence[int], is_active: npt.NDArray[np.bool_] | None = None) -> Features:
     """Return float32 (n, sum of `num_choices`): 1 for each gene's choice, all 0 where a gene is not active.
 
-    `is_active` (n, num_genes) is True everywhere by default. Arxiv 1908.09791, appendix A.
+    `is_active` (n, num_genes) is True everywhere by default (arXiv 1908.09791, appendix A).
     """
     offsets = np.concatenate([[0], np.cumsum(num_choices)[:-1]])
     features = np.zeros((len(genes), sum(num_choices)), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Intervals that hold: a standard deviation calibrated on held-out predictions (split conformal, arXiv 1604.04173)."""
+"""Intervals calibrated on held-out predictions, so that they cover what they say (conformal, arXiv 1604.04173)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NORMAL_90 = 1.6448536269514722
 class ErrorModel:
     """How far measured scores lie from predicted ones.
 
-    The variance of an error is `base_variance + spread_factor * spread**2`, where `spread` is what the members of the
-    model disagree by; `ratios` (n,) are held-out errors divided by that standard deviation, absolute and sorted.
+    The variance of an error is `base_variance + spread_factor * spread**2`, where `spread` is the standard deviation
+    over the members of the model; `ratios` (n,) are absolute held-out errors divided by the root of it, sorted.
     """
 
     base_variance: float
@@ -35,6 +35,7 @@ class ErrorModel:
         # In units of the typical squared error, for the solver's tolerance.
         unit = float(np.mean(errors**2)) or 1.0
         design = np.stack([np.ones(len(errors)), spreads**2 / unit], axis=1)
+        # Neither may be negative, or the variance could be.
         (base, factor), _ = nnls(design, errors**2 / unit)
         if base + factor == 0:
             base = 1.0
@@ -46,7 +47,7 @@ class ErrorModel:
         return self._raw_std(spreads) * (self._quantile(0.9) / NORMAL_90)
 
     def half_width(self, spreads: FloatArray, coverage: float) -> FloatArray:
-        """Return (n,) what to add and subtract, so that a share `coverage` of scores lies between.
+        """Return half the width (n,) of intervals around the predictions that hold a share `coverage` of scores.
 
         Raises:
             InvalidInputError: `coverage` is not above 0 and below 1.
@@ -56,7 +57,7 @@ class ErrorModel:
         return self._raw_std(spreads) * self._quantile(coverage)
 
     def held_out_half_width(self, folds: npt.NDArray[np.int64], errors: FloatArray, spreads: FloatArray) -> FloatArray:
-        """Return half the width (n,) of each row's 90 % interval, as the rows of the other folds give it."""
+        """Return half the width (n,) of each row's 90 % interval, calibrated on the rows of the other folds."""
         std = self._raw_std(spreads)
         ratios, half_width = np.abs(errors) / std, np.empty(len(errors))
         for fold in np.unique(folds):
@@ -73,6 +74,10 @@ class ErrorModel:
 
 
 def _conformal_quantile(sorted_ratios: FloatArray, coverage: float) -> float:
-    """Return the ratio that a new one stays below with probability `coverage`, whatever their distribution."""
+    """Return the ratio that a new one exceeds with probability 1 - `coverage` at most, whatever the distribution.
+
+    With fewer than `coverage / (1 - coverage)` ratios even the largest is too small for that, and is returned.
+    """
+    # n + 1: the new ratio is as likely at each place among the n.
     rank = math.ceil((len(sorted_ratios) + 1) * coverage)
     return float(sorted_ratios[min(rank, len(sorted_ratios)) - 1])

@@ -25,7 +25,7 @@ LEARNING_CURVE = "learning_curve.csv"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LearningPoint:
-    """What models of `num_samples` rows are worth on rows that they did not see: tau with top-1, RMSE in points."""
+    """Held-out figures of models fitted to `num_samples` rows: tau with top-1, RMSE in percentage points."""
 
     num_samples: int
     kendall_tau: float
@@ -36,8 +36,8 @@ class LearningPoint:
 class LearningCurve:
     """Points from few samples to four fifths of all, and the line through them.
 
-    The squared error is `floor + slope / num_samples`, in squared points: what no sample takes away (noise of the
-    measured top-1, the model's kind), and what each more lessens.
+    The squared error is `floor + slope / num_samples`, in squared points: a part that no number of samples removes
+    (noise of the measured top-1, limits of the model), and a part that falls with each sample.
     """
 
     points: tuple[LearningPoint, ...]
@@ -79,9 +79,11 @@ def learning_curve(predictor: AccuracyPredictor, *, on_progress: ProgressCallbac
         on_progress("learning curve", index, len(sizes))
         top1 = np.empty(len(folds))
         for fold in range(NUM_FOLDS):
+            # The first rows of one random order: a larger training set contains the smaller ones.
             shown, hidden = order[folds[order] != fold][:num], folds == fold
             fit = prepare_fit(regression.model_name, features[shown], rows.scores[shown], seed=predictor.seed)
             score, _ = fit(features[shown], rows.scores[shown]).predict(features[hidden])
+            # By the line of the full predictor: few rows would give a poor line, which is not what the curve is about.
             top1[hidden] = regression.slope * score + regression.intercept
         points.append(
             LearningPoint(

@@ -1,4 +1,4 @@
-"""An ensemble of small multi-layer perceptrons, trained and run in NumPy: the mean predicts, the spread doubts.
+"""An ensemble of small multi-layer perceptrons in NumPy: their mean predicts, their spread shows the uncertainty.
 
 All members are trained side by side as one batched matrix product. Shapes: M members, N rows, F features, H hidden.
 """
@@ -19,7 +19,7 @@ NUM_MEMBERS = 4
 HIDDEN_SIZES = (64, 64)
 LEARNING_RATE = 3e-3
 WEIGHT_DECAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Candidates, from data that hold little noise to data that hold much; applied times the learning rate (AdamW)."""
+"""Candidates, for data with little noise to data with much; a step decays by the learning rate times this (AdamW)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def fit_mlp(
     """Return an ensemble fitted to `scores` (N,) by AdamW with a cosine schedule and the squared error.
 
     Each member has its own initial weights and its own order of the rows, and with a tuple its own weight decay.
-    Features that never vary get no weight, so that a choice which was never seen changes nothing.
+    Features that never vary in these rows get no weight, so that a choice which was never seen has no effect.
     """
     rng = np.random.default_rng(seed)
     offset, scale = float(scores.mean()), float(scores.std()) or 1.0
@@ -90,12 +90,15 @@ def fit_mlp(
     center = features.mean(axis=0)
     centered = features - center
     sizes = (features.shape[1], *HIDDEN_SIZES, 1)
+    # He's rule assumes inputs of variance 1. One-hot inputs have less: their summed variance takes the place of fan-in.
     fan_ins = (float((centered**2).sum(axis=1).mean()) or 1.0, *HIDDEN_SIZES)
     weights = [
         (rng.standard_normal((num_members, inputs, outputs)) * np.sqrt(2 / fan_in)).astype(np.float32)
         for inputs, outputs, fan_in in zip(sizes, sizes[1:], fan_ins, strict=False)
     ]
+    # Their gradient is 0, as they are centred, so that the weights stay 0.
     weights[0] *= (features.std(axis=0) > 0)[:, None]
+    # Start near the mean of the scores.
     weights[-1] *= np.float32(0.1)
     biases = [np.zeros((num_members, 1, outputs), dtype=np.float32) for outputs in sizes[1:]]
 
@@ -105,6 +108,7 @@ def fit_mlp(
     for step, rows in enumerate(_batches(len(features), batch_size, num_steps, num_members, rng)):
         gradients = _gradients(weights, biases, centered[rows], target_N1[rows])
         optimizer.step(gradients, learning_rate=LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / num_steps)))
+    # Training saw centred features; prediction takes them as they are.
     biases[0] = biases[0] - center @ weights[0][:, None]
     return MlpEnsemble(weights=tuple(weights), biases=tuple(biases), offset=offset, scale=scale)
 
@@ -112,6 +116,7 @@ def fit_mlp(
 def choose_weight_decay(features: Features, scores: FloatArray, *, seed: int) -> float:
     """Return the candidate of `WEIGHT_DECAYS` whose two members predict a held-out fifth of the rows best."""
     order = np.random.default_rng(seed).permutation(len(features))
+    # Two members for each candidate, all trained at once: hence the tuple twice.
     held_out, rest = np.split(order, [max(1, len(order) // 5)])
     ensemble = fit_mlp(
         features[rest], scores[rest], seed=seed, weight_decay=WEIGHT_DECAYS * 2, num_members=2 * len(WEIGHT_DECAYS)
@@ -132,6 +137,7 @@ class _AdamW:
 
     def step(self, gradients: list[Array], *, learning_rate: float) -> None:
         self._num_steps += 1
+        # Decay rates 0.9 and 0.99; the first correction is part of the rate.
         rate = np.float32(learning_rate / (1 - 0.9**self._num_steps))
         unbias = np.float32(1 / (1 - 0.99**self._num_steps))
         for index, gradient in enumerate(gradients):
@@ -144,7 +150,7 @@ class _AdamW:
 
 
 def _schedule(num_rows: int) -> tuple[int, int]:
-    """Return the batch size and the number of steps: small batches for few rows, 100 epochs or more for many."""
+    """Return the batch size and the number of steps: 1000 small batches for few rows, at most 10,000 for many."""
     if num_rows < 2000:
         return min(num_rows, 64), 1000
     return 128, min(max(3000, num_rows), 10_000)
@@ -157,6 +163,7 @@ def _batches(
     order, begin = np.empty((num_members, 0), dtype=np.int64), 0
     for _ in range(num_steps):
         if begin + batch_size > order.shape[1]:
+            # A new epoch; the end of the last one, too short for a batch, is skipped.
             order, begin = np.stack([rng.permutation(num_rows) for _ in range(num_members)]), 0
         yield order[:, begin : begin + batch_size]
         begin += batch_size
@@ -168,6 +175,7 @@ def _gradients(weights: list[Array], biases: list[Array], inputs_MNF: Array, tar
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         sums.append(layers[-1] @ weight + bias)
         layers.append(_silu(sums[-1]))
+    # The derivative of the mean of squares over the batch.
     upstream = (layers[-1] @ weights[-1] + biases[-1] - target_MN1) * np.float32(2 / inputs_MNF.shape[1])
     of_weights, of_biases = [], []
     for layer in reversed(range(len(weights))):

@@ -17,7 +17,7 @@ from ofa_hw.progress import ProgressCallback, no_progress
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """What the models of the other folds said of each row, (n,), and half the width of its 90 % interval, (n,)."""
+    """What the model of the other folds predicts for each row, (n,), and half the width of its 90 % interval, (n,)."""
 
     predicted: FloatArray
     half_width: FloatArray
@@ -25,7 +25,7 @@ class HeldOut:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Regression:
-    """A model of a score, which `slope` and `intercept` turn into the target; they are 1 and 0 where it is the target.
+    """A model of a score, which `slope` and `intercept` map to the target; they are 1 and 0 if the score is the target.
 
     Features are (n, num_features); what is predicted is (n,) in the target's unit.
     """
@@ -53,7 +53,7 @@ class Regression:
     ) -> Regression:
         """Return the regression of `target` (n,), by way of `score` (n,) where one is given.
 
-        `folds` (n,) numbers the part of the rows that each is held out with. The model `auto` is the one with the
+        `folds` (n,) is the number of the fold that each row is held out with. The model `auto` is the one with the
         highest held-out Kendall tau.
 
         Raises:
@@ -113,5 +113,6 @@ def _rising_line(score: FloatArray, target: FloatArray) -> tuple[float, float]:
     """Return slope, above 0, and intercept of the least-squares line from `score` to `target`."""
     deviation = score - score.mean()
     slope = float(deviation @ target / max(float(deviation @ deviation), 1e-300))
+    # Above 0, so that the target keeps the ranking of the score.
     slope = max(slope, 1e-6)
     return slope, float(target.mean() - slope * score.mean())

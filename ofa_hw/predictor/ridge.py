@@ -1,4 +1,4 @@
-"""Ridge regression: the honest baseline, and what the exact front can be computed of."""
+"""Ridge regression: the simple baseline, and the predictor for which the exact front can be computed."""
 
 from __future__ import annotations
 
@@ -40,5 +40,6 @@ def fit_ridge(features: Features, scores: FloatArray) -> Ridge:
     """Return the ridge regression of `scores` (n,), its penalty chosen by the leave-one-out error."""
     from sklearn.linear_model import RidgeCV
 
+    # Without cv it uses leave-one-out, and best_score_ is minus its mean squared error.
     model = RidgeCV(PENALTIES).fit(features.astype(np.float64), scores)
     return Ridge(weights=model.coef_, intercept=float(model.intercept_), std=float(np.sqrt(-model.best_score_)))

@@ -1,4 +1,4 @@
-"""`EvaluatedArch`: what the supernet said of one subnet, and the journal that keeps it."""
+"""`EvaluatedArch`: the scores of one subnet of a supernet, and the journal that keeps them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EvaluatedArch:
     """A subnet's scores on `num_images` images, by the supernet whose weights have the hash `checkpoint`.
 
     `top1` and `mean_true_prob` (the probability given to the true class) are fractions; `mean_log_likelihood` is in
-    nats, at most 0. Of few images the soft scores rank subnets far better than `top1` does.
+    nats, at most 0. On few images the soft scores rank subnets far better than `top1` does.
 
     Raises:
         InvalidInputError: a score is not finite or outside its range.

@@ -1,4 +1,4 @@
-"""How many threads NumPy and scikit-learn compute with: one, which is what their small products and trees gain by."""
+"""How many threads NumPy and scikit-learn compute with: one, with which small products and trees are fastest."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T")
 def on_one_thread(*modules: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Return a decorator: in its function BLAS and OpenMP compute on one thread each.
 
-    Their threads wait for each other by spinning, thousands of times a fit: where something else is running, each time
-    costs a turn of the scheduler, so that a fit of seconds takes minutes. The `modules` are imported before, since only
-    a library that is loaded can be told.
+    Their threads spin while they wait for each other, thousands of times in a fit. If something else is running, each
+    wait lasts until the scheduler lets the other thread run, and a fit of seconds takes minutes. The `modules` are
+    imported first, since only libraries that are loaded can be limited.
     """
 
     def decorated(function: Callable[P, T]) -> Callable[P, T]:
@@ -35,4 +35,4 @@ def on_one_thread(*modules: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 LEARNERS = ("scipy.optimize", "sklearn.ensemble", "sklearn.linear_model")
-"""What fits import, each with libraries of its own that compute."""
+"""Modules that fits import and that bring libraries with threads of their own."""

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees of scikit-learn, a small ensemble on resampled rows, kept by skops and never pickled."""
+"""Gradient-boosted trees of scikit-learn, a small ensemble on subsets of the rows, stored by skops, never pickled."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ofa_hw.predictor.encoding import Features, FloatArray
 
 NUM_MEMBERS = 4
 TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
-"""What a file may hold beside the types that skops trusts by itself."""
+"""The types that a file may hold in addition to those that skops trusts by default."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TreeEnsemble:
-    """Fitted `HistGradientBoostingRegressor`s; the mean predicts, the spread doubts."""
+    """Fitted `HistGradientBoostingRegressor`s; their mean predicts, their spread shows the uncertainty."""
 
     members: tuple[Any, ...]
 
@@ -68,6 +68,7 @@ def fit_trees(features: Features, scores: FloatArray, *, seed: int) -> TreeEnsem
             learning_rate=0.05,
             max_iter=400,
             max_leaf_nodes=8,
+            # scikit-learn's default of 20 would leave few rows without a split.
             min_samples_leaf=max(2, min(10, len(features) // 50)),
             l2_regularization=1.0,
             early_stopping=False,

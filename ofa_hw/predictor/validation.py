@@ -1,4 +1,4 @@
-"""How good a predictor is on architectures that it has not seen: folds, held-out predictions, figures."""
+"""How good a predictor is on architectures that it was not fitted to: folds, held-out predictions, figures."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class FitFigures:
 
 
 def assign_folds(genes: Genes, num_folds: int, *, seed: int) -> npt.NDArray[np.int64]:
-    """Return the fold (n,) of each row; equal architectures share one, so that none is held out beside its twin."""
+    """Return the fold (n,) of each row; equal architectures share one, so that no model has seen what it predicts."""
     _, arch_of_row = np.unique(genes, axis=0, return_inverse=True)
     num_archs = int(arch_of_row.max()) + 1
+    # np.unique sorts architectures: shuffle them, then deal them out to folds of equal size.
     fold_of_arch = np.random.default_rng(seed).permutation(num_archs) % min(num_folds, num_archs)
     fold_of_row: npt.NDArray[np.int64] = fold_of_arch[arch_of_row.reshape(-1)]
     return fold_of_row
@@ -61,10 +62,11 @@ def predict_held_out(
 
 
 def correlations(predicted: FloatArray, measured: FloatArray, folds: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Return Kendall's tau-b and Spearman's rho, each the mean over the folds; 0 where a fold has no order at all."""
+    """Return Kendall's tau-b and Spearman's rho, each a mean over the folds; a fold with all values equal gives 0."""
     from scipy.stats import kendalltau, spearmanr
 
     taus, rhos = [], []
+    # Within folds: across them the models differ, and their offsets would count as ranking.
     for fold in np.unique(folds):
         here = folds == fold
         if np.ptp(predicted[here]) == 0 or np.ptp(measured[here]) == 0:

@@ -57,10 +57,10 @@ def _row(figure: Figure, before: Figure | None) -> Row:
         return Row(cells=(figure.title, "missing", told_value(figure), "", ""))
     change = figure.value - before.value
     if figure.unit == "fraction":
-        told = f"{100 * change:+.1f} points"
+        text = f"{100 * change:+.1f} points"
     else:
-        told = f"{100 * change / before.value:+.1f} %" if before.value else f"{change:+.3g}"
-    return Row(cells=(figure.title, told_value(before), told_value(figure), told, _verdict(figure, change)))
+        text = f"{100 * change / before.value:+.1f} %" if before.value else f"{change:+.3g}"
+    return Row(cells=(figure.title, told_value(before), told_value(figure), text, _verdict(figure, change)))
 
 
 def _verdict(figure: Figure, change: float) -> str:

@@ -80,13 +80,13 @@ def _training_figures(results: RunResults) -> list[Figure]:
 def _predictor_figures(results: RunResults) -> list[Figure]:
     if not results.predictor:
         return []
-    told, num = results.predictor["figures"], int(results.predictor["figures"]["num_samples"])
+    held_out, num = results.predictor["figures"], int(results.predictor["figures"]["num_samples"])
     score = results.predictor.get("score", "score")
     return [
         Figure(
             name="predictor_kendall_tau",
             title=f"Accuracy predictor, Kendall tau on held-out subnets ({score})",
-            value=told["kendall_tau"],
+            value=held_out["kendall_tau"],
             unit="tau",
             smaller_is_better=False,
             num=num,
@@ -94,7 +94,7 @@ def _predictor_figures(results: RunResults) -> list[Figure]:
         Figure(
             name="predictor_top1_rmse",
             title="Accuracy predictor, root mean square error of top-1 on held-out subnets",
-            value=told["top1_rmse"],
+            value=held_out["top1_rmse"],
             unit="fraction",
             smaller_is_better=True,
             num=num,
@@ -107,7 +107,7 @@ def _latency_figures(results: RunResults) -> list[Figure]:
     if not len(nets):
         return []
     figures = []
-    for name, column, told in (
+    for name, column, source in (
         ("whole_net_latency", "predicted_ms", "calibrated prediction"),
         ("whole_net_sum", "sum_ms", "plain sum of blocks"),
     ):
@@ -116,7 +116,7 @@ def _latency_figures(results: RunResults) -> list[Figure]:
             figures.append(
                 Figure(
                     name=f"{name}_{statistic}_error",
-                    title=f"Latency of whole networks, {told} against measured, {statistic} error",
+                    title=f"Latency of whole networks, {source} against measured, {statistic} error",
                     value=float(value),
                     unit="fraction",
                     smaller_is_better=True,

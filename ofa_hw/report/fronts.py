@@ -129,7 +129,7 @@ def _front_on(results: RunResults, table: LatencyTable | None, *, is_first: bool
     known = _known_objectives(results, front, table)
     rows, limits = _rows(front), {limit.name: limit.bound for limit in front.limits}
     if table is not None and not is_first and own is None:
-        priced = {"latency", *(told.name for told in front.tables)} & {figure.name for figure in figures}
+        priced = {"latency", *(entry.name for entry in front.tables)} & {figure.name for figure in figures}
         if len(priced) != 1:
             return None
         (latency,) = priced
@@ -168,10 +168,10 @@ def _verified_on(results: RunResults, table: LatencyTable | None, *, is_first: b
     verified = results.verified
     if "device" not in verified:
         return verified if is_first else verified.iloc[:0]
-    told = {results.lut.device if results.lut else "", *(other.device for other in results.other_tables)}
+    entry = {results.lut.device if results.lut else "", *(other.device for other in results.other_tables)}
     # What was verified on a device that is not shown stands on the first, so that it is seen at all.
     is_here = verified["device"] == table.device if table else verified["device"].notna()
-    return verified[is_here | (~verified["device"].isin(told) & is_first)]
+    return verified[is_here | (~verified["device"].isin(entry) & is_first)]
 
 
 def _robust_rows(
@@ -222,7 +222,7 @@ def _known_objectives(results: RunResults, front: ParetoFront, table: LatencyTab
     named = NamedObjectives.of(results.space, None, {table.device: table} if table else {})
     known = dict(named.by_name)
     if table is not None:
-        known |= {told.name: known["latency"] for told in front.tables if told.device == table.device}
+        known |= {entry.name: known["latency"] for entry in front.tables if entry.device == table.device}
     return known
 
 

@@ -31,8 +31,8 @@ class NetworkCard:
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain values for the page."""
         facts = [[name, value] for name, value in self.facts.items()]
-        told = {"title": self.title, "arch": self.arch.to_dict(), "channels": self.channels, "facts": facts}
-        return told | {"export": self.export_command}
+        described = {"title": self.title, "arch": self.arch.to_dict(), "channels": self.channels, "facts": facts}
+        return described | {"export": self.export_command}
 
 
 def network_cards(runs: Sequence[RunResults]) -> dict[str, NetworkCard]:
@@ -55,7 +55,9 @@ def _cards_of(results: RunResults) -> dict[str, NetworkCard]:
         _add(cards, results, net, f"Subnet {net['arch_id']}", facts)
     for index, arch in enumerate(results.front.archs if results.front else ()):
         assert results.front is not None
-        facts = {told.title: _with_interval(told, index) for told in results.front.columns if told.name not in _COUNTED}
+        facts = {
+            entry.title: _with_interval(entry, index) for entry in results.front.columns if entry.name not in _COUNTED
+        }
         _add(cards, results, _named(arch), f"Network {arch.arch_id}", facts)
     for device, front in results.device_fronts.items():
         latency = front.column("latency")
@@ -85,11 +87,11 @@ def _named(arch: ArchConfig) -> dict[str, str]:
 
 def _with_interval(column: FrontColumn, index: int) -> str:
     """Return a value of the front with the ends of its 90 % interval, where the search knew them."""
-    told = figure_cell(column, column.values[index])
+    text = figure_cell(column, column.values[index])
     if column.low is None or column.high is None:
-        return told
+        return text
     low, high = (figure_cell(column, ends[index]).removesuffix(" %") for ends in (column.low, column.high))
-    return f"{told} ({low}–{high})"
+    return f"{text} ({low}–{high})"
 
 
 def _add(

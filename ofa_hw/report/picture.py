@@ -53,8 +53,8 @@ def picture_specification(runs: Sequence[RunResults]) -> dict[str, Any]:
         lower.append(chart.properties(title=_title("Loss of training", "all choices open from the start")))
     if len(results.whole_nets):
         chart = charts.whole_nets_chart(results.whole_nets, width=HALF_WIDTH, legend=True)
-        told = f"{len(results.whole_nets)} networks; the bands are 5 % and 10 %"
-        lower.append(chart.properties(title=_title("Latency of whole networks: promised, measured", told)))
+        text = f"{len(results.whole_nets)} networks; the bands are 5 % and 10 %"
+        lower.append(chart.properties(title=_title("Latency of whole networks: promised, measured", text)))
     if lower:
         rows.append(alt.hconcat(*lower, spacing=GAP).resolve_scale(color="independent"))
     if not rows:

@@ -30,7 +30,7 @@ class Tile:
 
 def lead_of(runs: Sequence[RunResults]) -> list[str]:
     """Return the sentences that tell the result: of each run its own, then what they are taken from."""
-    told = []
+    lines = []
     for one in runs:
         by_device = (
             list(one.verified.groupby("device", sort=False)) if "device" in one.verified else [("", one.verified)]
@@ -39,25 +39,25 @@ def lead_of(runs: Sequence[RunResults]) -> list[str]:
             where = f"on {device}" if len(by_device) > 1 else ""
             where = f"{one.name} {where}".strip() if len(runs) > 1 else where.replace("on ", "On ", 1)
             if len(nets):
-                told.append(f"{where}: {_result_of(nets)}" if where else _result_of(nets))
+                lines.append(f"{where}: {_result_of(nets)}" if where else _result_of(nets))
     spaces = {one.space.name: count(one.space.num_archs) for one in runs}
-    return told + [
+    return lines + [
         f"One supernet, trained once, holds {number} networks of the space {name}." for name, number in spaces.items()
     ]
 
 
 def _result_of(nets: pd.DataFrame) -> str:
     best, fastest = nets.loc[nets["test_top1"].idxmax()], nets.loc[nets["measured_latency_ms"].idxmin()]
-    told = (
+    text = (
         f"The most accurate of {len(nets)} networks that were taken out of it classifies "
         f"{percent(best['test_top1'])} of the test images rightly, in {milliseconds(best['measured_latency_ms'])} ms"
     )
     if best["arch_id"] == fastest["arch_id"]:
-        return f"{told}."
+        return f"{text}."
     speedup = best["measured_latency_ms"] / fastest["measured_latency_ms"]
     cost = best["test_top1"] - fastest["test_top1"]
     return (
-        f"{told}; the fastest is {speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms, "
+        f"{text}; the fastest is {speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms, "
         f"for {100 * cost:.1f} points less. Both were measured, whole, on the device."
     )
 

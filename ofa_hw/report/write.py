@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from ofa_hw.errors import MissingDependencyError
+from ofa_hw.errors import MissingDependencyError, how_to_install
 from ofa_hw.files import write_bytes, write_json, write_text
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.report.baseline import baseline_section, read_baseline
@@ -72,7 +72,7 @@ def write_report(
     """
     for package in ("altair", "vl_convert"):
         if importlib.util.find_spec(package) is None:
-            raise MissingDependencyError(f"a report needs {package}; install it by `pip install ofa-hw[report]`")
+            raise MissingDependencyError(f"a report needs {package}; install it by `{how_to_install('report')}`")
 
     from ofa_hw.report.figure_files import write_figures
     from ofa_hw.report.page import report_html

@@ -99,8 +99,8 @@ def _of_weights(path: Path) -> Iterator[ArchConfig]:
 
     try:
         with safe_open(str(path), framework="numpy") as file:
-            told = (file.metadata() or {}).get("arch")
+            arch_json = (file.metadata() or {}).get("arch")
     except SafetensorError as error:
         raise InvalidInputError(f"{path} is damaged ({error}); fine-tune the network again") from error
-    if told:
-        yield ArchConfig.from_json(told)
+    if arch_json:
+        yield ArchConfig.from_json(arch_json)

@@ -49,7 +49,7 @@ def robust_problem(named: NamedObjectives, limits: Sequence[Limit], own_fronts: 
 
 def shown_beside(problem: SearchProblem, named: NamedObjectives) -> tuple[Objective, ...]:
     """Return what a front of `problem` shows beside its objectives: each latency, the robust one its worst regret."""
-    regrets = [told.regret for told in problem.objectives if isinstance(told, CommonLatency)]
+    regrets = [entry.regret for entry in problem.objectives if isinstance(entry, CommonLatency)]
     return (*(WorstRegret(regret=regret) for regret in regrets), *named.latencies.values())
 
 

@@ -85,12 +85,12 @@ def describe_front(
     """Return the networks `genes` as a front, with every figure, sorted by the first objective that is minimised."""
     space = problem.space
     costs, _ = problem.judge(genes)
-    column = next((index for index, told in enumerate(problem.objectives) if told.direction == "min"), 0)
+    column = next((index for index, objective in enumerate(problem.objectives) if objective.direction == "min"), 0)
     genes = genes[np.argsort(costs[:, column], kind="stable")]
     limited = (limit.objective for limit in problem.limits)
-    told = {objective.name: objective for objective in (*limited, *shown, Macs(space=space), Params(space=space))}
+    by_name = {objective.name: objective for objective in (*limited, *shown, Macs(space=space), Params(space=space))}
     names = {objective.name for objective in problem.objectives}
-    others = [objective for name, objective in told.items() if name not in names]
+    others = [objective for name, objective in by_name.items() if name not in names]
     return ParetoFront(
         space=space,
         archs=tuple(space.decode(genes)),

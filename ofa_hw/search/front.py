@@ -178,7 +178,9 @@ class ParetoFront:
         """Return the front with the figure `name` under `new_name`, also in its limits and tables."""
 
         def renamed(entries: tuple[_Named, ...]) -> tuple[_Named, ...]:
-            return tuple(dataclasses.replace(told, name=new_name) if told.name == name else told for told in entries)
+            return tuple(
+                dataclasses.replace(entry, name=new_name) if entry.name == name else entry for entry in entries
+            )
 
         return dataclasses.replace(
             self,

@@ -58,10 +58,10 @@ def read_front(path: Path, space: SearchSpace) -> ParetoFront:
         return ParetoFront(
             space=space,
             archs=archs,
-            objectives=tuple(_column(told, rows, path) for told in facts["objectives"]),
-            others=tuple(_column(told, rows, path) for told in facts["others"]),
-            limits=tuple(FrontLimit(**told) for told in facts["limits"]),
-            tables=tuple(FrontTable(**told) for told in facts["tables"]),
+            objectives=tuple(_column(entry, rows, path) for entry in facts["objectives"]),
+            others=tuple(_column(entry, rows, path) for entry in facts["others"]),
+            limits=tuple(FrontLimit(**entry) for entry in facts["limits"]),
+            tables=tuple(FrontTable(**entry) for entry in facts["tables"]),
             num_evaluations=int(facts["num_evaluations"]),
         )
     except (ValueError, KeyError, TypeError, csv.Error) as error:
@@ -103,8 +103,8 @@ def _facts_of_old(head: Mapping[str, str], headers: Sequence[str]) -> dict[str, 
         is_renamed = name.startswith("latency_") and f"predicted_{name}_ms" not in headers
         return "latency" if is_renamed else name
 
-    told = [words.partition(" ") for words in head.get("objectives", "max top1, min latency").split(", ")]
-    objectives = [_column_of_old(plain(name), direction, headers) for direction, _, name in told]
+    lines = [words.partition(" ") for words in head.get("objectives", "max top1, min latency").split(", ")]
+    objectives = [_column_of_old(plain(name), direction, headers) for direction, _, name in lines]
     latencies = [
         header.removeprefix("predicted_").removesuffix("_ms")
         for header in headers
@@ -143,14 +143,14 @@ def _column_of_old(name: str, direction: str, headers: Sequence[str]) -> dict[st
 def _limit_of_old(words: str) -> dict[str, Any]:
     """Return the limit that the words `latency at most 2 ms with confidence 0.95` tell."""
     name, _, rest = words.partition(" at ")
-    told = rest.split()
-    confidence = float(told[-1]) if "confidence" in told else None
-    return {"name": name, "bound": float(told[1].replace(",", "")) if told else 0.0, "confidence": confidence}
+    parts = rest.split()
+    confidence = float(parts[-1]) if "confidence" in parts else None
+    return {"name": name, "bound": float(parts[1].replace(",", "")) if parts else 0.0, "confidence": confidence}
 
 
-def _column(told: Mapping[str, str], rows: Sequence[Mapping[str, str]], path: Path) -> FrontColumn:
+def _column(entry: Mapping[str, str], rows: Sequence[Mapping[str, str]], path: Path) -> FrontColumn:
     """Return the column that `told` describes, with the ends of its intervals where `rows` have them."""
-    column = FrontColumn(**{"values": (), "low": (), "high": (), **told})  # type: ignore[arg-type]
+    column = FrontColumn(**{"values": (), "low": (), "high": (), **entry})  # type: ignore[arg-type]
     header, low, high = column.headers
     if low not in rows[0]:
         return dataclasses.replace(column, values=_numbers(rows, header, path), low=None, high=None)

@@ -192,9 +192,9 @@ def narrow_space(
         known["the predictor"] = predictor.seen_resolutions
     shared = tuple(size for size in space.resolutions if all(size in sizes for sizes in known.values()))
     if not shared:
-        told = "; ".join(f"{name} knows {_listed(sizes)} px" for name, sizes in known.items())
+        text = "; ".join(f"{name} knows {_listed(sizes)} px" for name, sizes in known.items())
         raise InvalidInputError(
-            f"predictor and tables must share a resolution of {space.name!r} ({_listed(space.resolutions)} px); {told}"
+            f"predictor and tables must share a resolution of {space.name!r} ({_listed(space.resolutions)} px); {text}"
         )
     return space if shared == space.resolutions else dataclasses.replace(space, resolutions=shared)
 

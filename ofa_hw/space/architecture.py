@@ -1,4 +1,4 @@
-"""`ArchConfig`: what was chosen of a space, for the network as a whole, for each stage and for each block."""
+"""`ArchConfig`: what was chosen from a space, for the whole network, for each stage and for each block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ofa_hw.errors import InvalidInputError
 
 
 class BlockChoice(Mapping[str, float]):
-    """What is chosen for one block: values by the names of its family's choices, also as attributes.
+    """What is chosen for one block: a mapping from the names of its family's choices to values, also as attributes.
 
     Immutable and hashable; two are equal where their names and values are.
     """
@@ -23,6 +23,7 @@ class BlockChoice(Mapping[str, float]):
 
     def __init__(self, **values: float) -> None:
         """Choose `values`; whole ratios are kept as int, so that equal choices have equal JSON."""
+        # Past our own __setattr__, which refuses every change.
         object.__setattr__(self, "_values", {name: plain_ratio(value) for name, value in values.items()})
 
     def __getitem__(self, name: str) -> float:
@@ -53,6 +54,7 @@ class BlockChoice(Mapping[str, float]):
         return f"BlockChoice({', '.join(f'{name}={value}' for name, value in self._values.items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # copy and worker processes would otherwise set `_values` by __setattr__, which refuses.
         return _choice_of, (self._values,)
 
 
@@ -62,9 +64,9 @@ def _choice_of(values: Mapping[str, float]) -> BlockChoice:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArchConfig:
-    """One subnet: its input size in pixels and, for each stage, its active blocks; depth is their number.
+    """One subnet: its input size in pixels and the active blocks of each stage, whose number is the stage's depth.
 
-    `width_ratios` holds what part of each stage's channels is used; it is empty where the space has no such choice.
+    `width_ratios` holds the part of each stage's channels that is used; it is empty where the space has no such choice.
     """
 
     resolution: int
@@ -83,6 +85,7 @@ class ArchConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the architecture as plain values; `from_dict` reads them back."""
+        # For each stage and choice a list, with an entry for each active block.
         stages: list[dict[str, Any]] = [
             {name: [block[name] for block in stage] for name in stage[0]} for stage in self.stages
         ]
@@ -134,11 +137,11 @@ class ArchConfig:
         ks: Sequence[int] | None = None,
         w: Sequence[int] | None = None,
     ) -> ArchConfig:
-        """Return the architecture of once-for-all's flat lists, whose entries beyond a unit's depth do not count.
+        """Return the architecture of once-for-all's flat lists, whose entries beyond a unit's depth are ignored.
 
-        MobileNetV3 and ProxylessNAS have `ks`, the same number of positions in `ks` and `e` for each unit of `d`;
-        ProxylessNAS's hold one position more, its last unit of a single block, and `d` has an entry for that unit or
-        leaves it out: once-for-all writes both. ResNet50 has `w` instead of `ks`: 18 entries in `e`, 5 in `d` and 6
+        MobileNetV3 and ProxylessNAS have `ks`, and in `ks` and `e` the same number of positions for each unit of `d`.
+        ProxylessNAS has one position more, its last unit of a single block; `d` may have an entry for that unit or not,
+        since once-for-all writes both. ResNet50 has `w` instead of `ks`: 18 entries in `e`, 5 in `d` and 6
         in `w`.
 
         Raises:
@@ -153,8 +156,8 @@ class ArchConfig:
     def to_ofa(self, *, num_positions: int = 4) -> dict[str, Any]:
         """Return once-for-all's lists `ks`, `e`, `d`, or `e`, `d`, `w` of a ResNet50, and the resolution `r`.
 
-        Each unit is filled to `num_positions`, of a ResNet50 to its deepest, with its last active choice; a last unit
-        of one block (ProxylessNAS) stays one entry and has no depth.
+        Each unit is filled up with its last active choice to `num_positions`, in a ResNet50 to its greatest depth. A
+        sixth unit of one block (ProxylessNAS) stays one entry and has no depth.
 
         Raises:
             InvalidInputError: the architecture has widths and is none of once-for-all's ResNet50.

@@ -1,4 +1,4 @@
-"""Every fault of a space, each by its name, before anything is built from it."""
+"""Every fault of a space, found before anything is built from it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from ofa_hw.space.search_space import SearchSpace
 
 MAX_CHOICES = 127
-"""Genes are int8."""
+"""Genes, and the numbers of choices that they are checked against, are int8."""
 
 _WHOLE, _REAL = {"numbers": int}, {"numbers": int | float}
 
 
 def find_faults(space: SearchSpace) -> list[str]:
-    """Return in words what of `space` cannot be built; nothing where all can."""
+    """Return what is wrong with `space`, a sentence for each fault; [] where nothing is."""
     faults = [*_faults_of_choices(space), *_faults_of_widths(space)]
+    # Types may be wrong here: a TOML file can hold anything.
     name: Any = space.name
     if not isinstance(name, str) or not name:
         faults.append(f"name must be a text, came {space.name!r}")
@@ -31,6 +32,7 @@ def find_faults(space: SearchSpace) -> list[str]:
     if not space.stages:
         faults.append("there must be at least one stage")
     if not faults:
+        # Only where all else is sound, since strides of another type cannot be multiplied.
         total_stride = math.prod(stage.stride for stage in space.stages) * (
             space.stem_stride if space.stem_channels else 1
         )
@@ -111,6 +113,7 @@ def _faults_of_family(space: SearchSpace, stage: StageSpec, family: Family) -> l
     if stage.activation in ACTIVATIONS and stage.activation not in family.activations:
         faults.append(f"activation of a {family.name} must be {' or '.join(family.activations)}")
     if not faults:
+        # A block with the stage's stride and one without may allow different values.
         values = {choice.name: space.values_of(stage, choice) for choice in family.choices}
         for stride in {1, stage.stride}:
             faults += family.faults(values, stride=stride)

@@ -15,13 +15,13 @@ RESNET_WIDTH_RATIOS = (0.65, 0.8, 1)
 
 RESNET_LEAST_DEPTHS = (2, 2, 4, 2)
 RESNET_MOST_DROPPED = 2
-"""A unit has its least depth and up to two blocks more, which `d` counts."""
+"""A unit has its least depth and up to two more blocks; `d` is the number of those."""
 
 STEM_BLOCK = BlockChoice(kernel_size=3, expand_ratio=1)
 
 
 def from_mobile_lists(*, ks: Sequence[int], e: Sequence[float], d: Sequence[int], resolution: int) -> ArchConfig:
-    """Return the MobileNetV3 or ProxylessNAS architecture of `ks`, `e` and `d`; InvalidInputError where they differ."""
+    """Return the MobileNetV3 or ProxylessNAS architecture of these lists; InvalidInputError where they do not fit."""
     units, num_positions, has_single = list(d), len(ks), False
     if units and len(ks) % len(units):
         # ProxylessNAS ends with a unit of one position. once-for-all leaves its depth out of `d`, or gives it as drawn.
@@ -44,6 +44,7 @@ def from_mobile_lists(*, ks: Sequence[int], e: Sequence[float], d: Sequence[int]
 
 def to_mobile_lists(arch: ArchConfig, *, num_positions: int) -> dict[str, Any]:
     """Return `ks`, `e`, `d` and `r`, each unit filled to `num_positions`."""
+    # MobileNetV3 has five units, so a sixth of one block is ProxylessNAS's.
     has_single = len(arch.stages) > 5 and len(arch.stages[-1]) == 1
     units = arch.stages[:-1] if has_single else arch.stages
     padded = [block for unit in units for block in _filled(unit, num_positions)]
@@ -59,8 +60,8 @@ def to_mobile_lists(arch: ArchConfig, *, num_positions: int) -> dict[str, Any]:
 def from_resnet_lists(*, e: Sequence[float], d: Sequence[int], w: Sequence[int], resolution: int) -> ArchConfig:
     """Return the ResNet50 architecture of `e`, `d` and `w`.
 
-    The first entry of `d` is that of the stem, whose residual block stands only where it is 2; the first two of `w`
-    are those of the stem's narrow convolutions and of its last.
+    The first entry of `d` belongs to the stem, which has its residual block only if the entry is 2. The first two of
+    `w` are the widths of the stem's narrow convolutions and of its last one.
 
     Raises:
         InvalidInputError: a list has another length, or an entry is outside its range.
@@ -75,6 +76,7 @@ def from_resnet_lists(*, e: Sequence[float], d: Sequence[int], w: Sequence[int],
         raise InvalidInputError(f"each of d must be 0 to {RESNET_MOST_DROPPED}; came {list(d)}")
     if any(index not in range(len(RESNET_WIDTH_RATIOS)) for index in w):
         raise InvalidInputError(f"each of w must be an index into {RESNET_WIDTH_RATIOS}; came {list(w)}")
+    # Our stem is two stages: the narrow convolutions, one or two of them, and the last.
     stages: list[Stage] = [(STEM_BLOCK,) * (2 if d[0] == RESNET_MOST_DROPPED else 1), (STEM_BLOCK,)]
     start = 0
     for least, num_positions, more in zip(RESNET_LEAST_DEPTHS, most, d[1:], strict=True):

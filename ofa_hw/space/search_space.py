@@ -1,10 +1,10 @@
 """`SearchSpace`: the architectures that one supernet holds, and their genes.
 
-A space is a chain: stem, an optional static block, stages of elastic blocks, head, classifier. An architecture
-chooses a resolution, each stage's depth, and for each block what its family declares, such as kernel size and expand
-ratio (arXiv 1908.09791, section 3); where the space has width ratios, each stage's width too. A population is an int8
-matrix of genes, indices into the sorted values; `SearchSpace.columns` tells which columns hold which choice. Canonical
-genes are 0 beyond a stage's depth, so equal rows mean equal networks.
+A space is a chain: an optional stem and static block, stages of elastic blocks, an optional head, a classifier. An
+architecture chooses a resolution, each stage's depth, and for each block what its family declares, such as kernel size
+and expand ratio (arXiv 1908.09791, section 3); where the space has width ratios, each stage's width too. A population
+is an int8 matrix of genes, indices into the rising values; `SearchSpace.columns` tells which columns hold which choice.
+Canonical genes are 0 beyond a stage's depth, so that equal rows mean equal networks.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class SearchSpace:
 
     Channel counts are given before `width_mult`; `width` applies it. The stem is a 3x3 convolution to `stem_channels`
     (0: none, the stages begin at the image); `first_channels` is the output of a static depthwise-separable block
-    behind it (0: none). The head is a 1x1 convolution to `head_expand_channels`, pooling, and a 1x1 convolution to
-    `head_channels`; with `head_expand_channels` 0 it is a 1x1 convolution to `head_channels`, then pooling
-    (ProxylessNAS), and with `head_channels` 0 the classifier pools the last stage itself (ResNet). Where there are
-    `width_ratios`, each stage chooses the part of its channels that it uses. Choices are kept sorted, smallest first.
+    behind it (0: none). The head, of the family `head_kind`, is a 1x1 convolution to `head_expand_channels`, pooling,
+    and a 1x1 convolution to `head_channels`. With `head_expand_channels` 0 it is a 1x1 convolution to `head_channels`,
+    then pooling (ProxylessNAS); with `head_channels` 0 the classifier pools the last stage itself (ResNet). Where there
+    are `width_ratios`, each stage chooses the part of its channels that it uses. Values of choices must rise.
 
     Raises:
         InvalidInputError: naming every fault of the values.
@@ -97,7 +97,7 @@ class SearchSpace:
         return self.stages[stage].depths or self.depths
 
     def values_of(self, stage: StageSpec, choice: Choice) -> Values:
-        """Return the values that `stage` offers for a choice of its family; () where neither it nor the space does."""
+        """Return the values that `stage` offers for one of its choices; () if neither it nor the space lists one."""
         if choice.fixed is not None:
             return (choice.fixed,)
         return stage.listed(choice.plural) or (getattr(self, choice.plural) if choice.plural in LISTED else ())
@@ -129,7 +129,7 @@ class SearchSpace:
 
     @functools.cached_property
     def position_values(self) -> tuple[dict[str, Values], ...]:
-        """The values of each choice at each position: a block with a stride may have fewer than its stage."""
+        """The values of each choice at each position; a block with a stride may have fewer than its stage lists."""
         return tuple(
             get_family(self.stages[stage].kind).choices_at(
                 self.stage_values(stage), self.stages[stage].stride if rank == 0 else 1
@@ -158,6 +158,7 @@ class SearchSpace:
         for stage in range(len(self.stages)):
             depths = self.stage_depths(stage)
             forms = [len(its) for its in self.forms[first : first + max(depths)]]
+            # Depths exclude each other, so their numbers add up.
             num *= self.num_widths * sum(math.prod(forms[:depth]) for depth in depths)
             first += max(depths)
         return num
@@ -220,7 +221,7 @@ class SearchSpace:
 
     @functools.cached_property
     def least_depth_indices(self) -> Genes:
-        """The least index of its stage's depth with which each column counts, (num_genes,)."""
+        """The least index of its stage's depth at which each column is active, (num_genes,)."""
         least = np.zeros(self.num_genes, dtype=np.int8)
         for stage, rank, columns in zip(self.position_stages, self.position_ranks, self.position_columns, strict=True):
             least[columns] = sum(depth <= rank for depth in self.stage_depths(stage))
@@ -230,7 +231,7 @@ class SearchSpace:
         """Return `genes` as a gene matrix.
 
         Raises:
-            InvalidInputError: it is not (n, num_genes), or an index is outside its choices.
+            InvalidInputError: it is not (n, num_genes) of whole numbers, or an index is outside its choices.
         """
         matrix = np.asarray(genes)
         if matrix.ndim != 2 or matrix.shape[1] != self.num_genes:
@@ -254,13 +255,14 @@ class SearchSpace:
     def form_indices(self, genes: Genes) -> Indices:
         """Return (n, num_positions): which of the `forms` of each position a row has."""
         starts, weights = self._radix
+        # The genes of a position are the digits of its form, in a mixed radix.
         first = self.num_genes - len(weights)
         indices: Indices = np.add.reduceat(genes[:, first:] * weights, starts, axis=1)
         return indices
 
     @functools.cached_property
     def _radix(self) -> tuple[Indices, Indices]:
-        """Where the columns of each position begin among those of all, and what an index of each column counts."""
+        """The first column of each position, counted from the first of all, and the place value of each column."""
         weights: list[int] = []
         starts: list[int] = []
         for choices in self.position_values:
@@ -282,7 +284,7 @@ class SearchSpace:
 
     @functools.cached_property
     def _governors(self) -> Indices:
-        """The column of the depth that each column depends on; that of the resolution is its own."""
+        """The column of the depth that each column depends on; the resolution's is its own, with a need of 0."""
         return np.where(self.gene_stages < 0, 0, 1 + self.gene_stages)
 
     def active_positions(self, genes: Genes) -> npt.NDArray[np.bool_]:
@@ -310,9 +312,11 @@ class SearchSpace:
     def sample_spread_genes(self, num: int, rng: np.random.Generator) -> Genes:
         """Return `num` canonical rows spread evenly from the smallest to the largest networks; rows may repeat.
 
-        Each row draws a level from 0 to 1 and every gene around it. A uniform draw almost never meets the ends.
+        Each row draws a level from 0 to 1, then each gene near that level. Uniform draws of all genes almost never give
+        networks near either end.
         """
         levels = rng.random((num, 1))
+        # A binomial of n choices around the level has its mean there, and any choice is possible.
         return self.canonical(rng.binomial(np.array(self.num_choices) - 1, levels).astype(np.int8))
 
     def sample(self, num: int, rng: np.random.Generator) -> list[ArchConfig]:
@@ -341,7 +345,7 @@ class SearchSpace:
         """Return the architectures of `genes` (n, num_genes); what lies beyond a stage's depth does not count.
 
         Raises:
-            InvalidInputError: the matrix has another width, or an index is outside its choices.
+            InvalidInputError: as `check_genes`.
         """
         genes = self.check_genes(genes)
         forms, depths = self.form_indices(genes).tolist(), genes[:, self.columns["depth"]].tolist()
@@ -372,7 +376,7 @@ class SearchSpace:
     # -------------------------------------------------------------------------------------- architectures
 
     def validate(self, arch: ArchConfig) -> None:
-        """Return where `arch` is of this space.
+        """Check that `arch` is of this space.
 
         Raises:
             InvalidInputError: naming the first choice that this space does not offer.
@@ -427,7 +431,7 @@ class SearchSpace:
         own nearest.
 
         Raises:
-            InvalidInputError: no stage offers the choice.
+            InvalidInputError: no stage offers a value, or the space does not offer the resolution or the width.
         """
         for name, value in choices.items():
             if not any(value in values.get(name, ()) for values in self.position_values):
@@ -439,6 +443,7 @@ class SearchSpace:
         stages = []
         for stage, first in enumerate(self._first_positions):
             depths = self.stage_depths(stage)
+            # All positions were filled; the depth says how many of them this stage uses.
             stages.append(tuple(blocks[first:][: int(max(depths) if depth is None else _nearest(depths, depth))]))
         ratio = self.width_ratios[-1:] if width_ratio is None else (width_ratio,)
         arch = ArchConfig(resolution=resolution, stages=tuple(stages), width_ratios=ratio * len(self.stages))
@@ -451,7 +456,7 @@ class SearchSpace:
         return max(len(self.stage_depths(stage)) for stage in range(len(self.stages)))
 
     def max_num_values(self, *, of_kernels: bool) -> int:
-        """Return the most values that a stage offers for a choice of a kernel, or for one of hidden channels."""
+        """Return the most values that a stage offers for a choice of kernels or, else, of hidden channels."""
         return max(
             (
                 len(self.values_of(stage, choice))
@@ -463,7 +468,7 @@ class SearchSpace:
         )
 
     def all_values(self, *, of_kernels: bool) -> Values:
-        """Return every value, rising, that some stage offers for a choice of a kernel, or of hidden channels."""
+        """Return every value, rising, that some stage offers for a choice of kernels or, else, of hidden channels."""
         found = {
             value
             for stage in self.stages
@@ -474,7 +479,7 @@ class SearchSpace:
         return tuple(sorted(found))
 
     def with_largest(self, *, depths: int, kernels: int, ratios: int, width_ratios: int) -> SearchSpace:
-        """Return the part of this space that has so many of the largest values of each choice."""
+        """Return the part of this space in which each choice has at most so many of its largest values."""
         stages = tuple(
             dataclasses.replace(
                 stage.with_values(
@@ -544,6 +549,7 @@ def _stage_from_dict(value: dict[str, Any]) -> StageSpec:
     """Return a stage, in which the choices of its family stand under their plural names."""
     kind = value.get("kind", StageSpec.kind)
     plurals = [choice.plural for choice in get_family(kind).choices] if isinstance(kind, str) else []
+    # `kernel_sizes` and `expand_ratios` are fields of their own; other choices go into `choices`.
     further = [plural for plural in plurals if plural not in LISTED]
     choices = tuple((name, _frozen(value[name])) for name in further if name in value)
     own = {name: entry for name, entry in value.items() if name not in further}

@@ -11,7 +11,7 @@ from ofa_hw.families.registry import STAGE
 Values = tuple[float, ...]
 
 LISTED = ("kernel_sizes", "expand_ratios")
-"""The choices that a space lists for all its stages; those of other names stand in the stages."""
+"""The choices that a space lists for all its stages; the values of all others are listed by the stages."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class StageSpec:
 
     `out_channels` is counted before the space's width multiplier. `depths`, `kernel_sizes` and `expand_ratios`
     replace the space's where given; `choices` holds the values of the family's further choices, by their plural names.
-    Blocks of equal shapes have a shortcut where their family can, unless `use_skip` is false.
+    A block whose input and output have the same shape adds its input, if its family can and `use_skip` is true.
     """
 
     out_channels: int

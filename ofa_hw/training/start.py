@@ -61,8 +61,8 @@ def start_from(source: RunFolder, space: SearchSpace, classes: Sequence[str], *,
         },
     }
     if any(faults.values()):
-        told = "; ".join(f"{what}: {', '.join(sorted(keys))}" for what, keys in faults.items() if keys)
-        raise RunError(f"{path} must hold the weights of {space.name!r}; {told}")
+        text = "; ".join(f"{what}: {', '.join(sorted(keys))}" for what, keys in faults.items() if keys)
+        raise RunError(f"{path} must hold the weights of {space.name!r}; {text}")
     return Start(
         weights=theirs | {key: ours[key] for key in renewed},
         has_new_classifier=is_new,
@@ -74,9 +74,9 @@ def start_from(source: RunFolder, space: SearchSpace, classes: Sequence[str], *,
 def normalisation_of(run: RunFolder) -> Normalisation | None:
     """Return how images are normalised for the weights of `run`; None where nobody has told."""
     config = run.config
-    told = config.get("data") or config.get("imported", {})
-    if "mean" in told:
-        return Normalisation(mean=tuple(told["mean"]), std=tuple(told["std"]))
+    images = config.get("data") or config.get("imported", {})
+    if "mean" in images:
+        return Normalisation(mean=tuple(images["mean"]), std=tuple(images["std"]))
     return IMAGENET if run.space.in_channels == len(IMAGENET.mean) else None
 
 

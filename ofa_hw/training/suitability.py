@@ -31,15 +31,15 @@ def advice_on_images(folder: str | Path, space: SearchSpace) -> str | None:
     if size == wanted and not loses_colour:
         return None
     kinds = {True: "colour", False: "grey"}
-    told = (
+    text = (
         f"images of {folder} ({size} px, {kinds[is_colour]}) are stored as {wanted} px, "
         f"{kinds[is_colour and not loses_colour]}, as the space {space.name!r} wants them"
     )
     if not (loses_colour or wanted < size <= 2 * wanted):
-        return told
+        return text
     kept = max(min(size, _LARGEST_SUGGESTED) // 4 * 4, _SMALLEST_SUGGESTED)
     new = f"ofa-hw space new mine.toml --size {kept} --channels {3 if is_colour else 1}"
-    return f"{told}; to keep them: {new} && ofa-hw train --space mine.toml --data {shlex.quote(str(folder))}"
+    return f"{text}; to keep them: {new} && ofa-hw train --space mine.toml --data {shlex.quote(str(folder))}"
 
 
 def _some_pictures(train: Path) -> list[Path]:

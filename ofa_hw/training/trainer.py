@@ -201,8 +201,8 @@ class Trainer:
 
     def _keep(self, step: int, num_steps: int) -> None:
         """Write the checkpoint that is due after `step` steps; all processes end after it where one was told to."""
-        told = self.ranks.gather(torch.tensor([float(self._is_told_to_stop)], device=self.ranks.device))
-        is_end = any(bool(each) for each in told)
+        answer = self.ranks.gather(torch.tensor([float(self._is_told_to_stop)], device=self.ranks.device))
+        is_end = any(bool(each) for each in answer)
         is_late = time.monotonic() - self._began >= self._checkpoint_seconds
         if step % self.config.checkpoint_every == 0 and step < num_steps:
             self._move_to(phase=self.position.phase, step=step)
@@ -262,8 +262,8 @@ class Trainer:
             }
         )
         if self.ranks.is_first:
-            told = ", ".join(f"{name} {result.top1:.3f}" for name, result in evals.items())
-            logger.info("%s: top-1 on the validation images: %s", phase.name, told)
+            text = ", ".join(f"{name} {result.top1:.3f}" for name, result in evals.items())
+            logger.info("%s: top-1 on the validation images: %s", phase.name, text)
         self._move_to(phase=self.position.phase + 1, step=0)
 
     def _roll_back(self, phase: Phase) -> None:

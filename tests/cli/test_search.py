@@ -185,7 +185,6 @@ def test_a_wrong_request_is_told_in_one_line(invoke, words, told):
 @pytest.mark.parametrize(
     "words",
     [
-        (),
         ("--lut", "phone.csv", "--confidence", "0.9"),
         ("--lut", "phone.csv", "--confidence", "0.9", "--max-params", "5M"),
         ("--lut", "phone.csv", "--max-latency", "fast"),
@@ -198,6 +197,20 @@ def test_a_wrong_request_is_told_in_one_line(invoke, words, told):
 )
 def test_a_request_without_meaning_is_a_usage_error(invoke, words):
     error_of(invoke(*words), exit_code=2)
+
+
+def test_without_a_table_those_of_the_last_search_are_taken_else_the_one_there_is(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = example.run(tmp_path / "run")
+    words = ["search", "--run", "run", *BUDGET]
+    assert "`ofa-hw profile --space run --out lut/host.csv`" in error_of(CliRunner().invoke(main, words))
+    (tmp_path / "lut").mkdir()
+    for device in ("phone", "board"):
+        (tmp_path / "lut" / f"{device}.csv").write_bytes((folder / f"{device}.csv").read_bytes())
+    assert "give --lut, of lut/board.csv, lut/phone.csv" in error_of(CliRunner().invoke(main, words))
+    for given in (["--lut", "lut/board.csv"], []):
+        assert CliRunner().invoke(main, [*words, *given]).exit_code == 0
+        assert [table.file for table in ParetoFront.read(run.front_path, example.SPACE).tables] == ["lut/board.csv"]
 
 
 def test_a_run_without_a_predictor_names_the_command(folder, tmp_path, monkeypatch):

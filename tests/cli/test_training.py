@@ -27,6 +27,7 @@ from ofa_hw.training.config import AUGMENTATIONS
 from ofa_hw.training.runs import training_config
 from ofa_hw.training.schedule import SHRINKING_EPOCHS
 from ofa_hw.training.suitability import advice_on_images
+from tests.test_docs import check
 
 SHORT = ("train", "--strategy", "progressive-shrinking", "--epochs", "0.6", "--threads", "1", "--batch-size", "32")
 """Fewer images than a phase wants, but every phase."""
@@ -239,7 +240,9 @@ USUAL = (
 
 def test_the_usual_options_are_kept_in_the_run_and_by_resume(invoke: Callable[..., Result]) -> None:
     words = ("train", "--epochs", "0.2", "--threads", "1", "--run", "run", *USUAL)
-    assert invoke(*words).exit_code == 0
+    first = invoke(*words)
+    assert first.exit_code == 0, first.output
+    assert check.misunderstood(first.stderr.partition("next: ")[2].strip()) is None
     training = training_config(RunFolder.open("run"))
     assert (training.weight_decay, training.label_smoothing) == (0.001, 0.0)
     assert (training.max_shift, training.flip) == (1, False)

@@ -47,7 +47,7 @@ def test_missing_runtime_names_its_extra():
     class Missing(TfliteProfiler):
         distribution = "ai-edge-litert-that-nobody-made"
 
-    with pytest.raises(MissingDependencyError, match=r"not installed here; .* `pip install 'ofa-hw\[tflite\]'`"):
+    with pytest.raises(MissingDependencyError, match=r"not installed here; .* `pip install -e '.*\[tflite\]'`"):
         Missing().check()
 
 

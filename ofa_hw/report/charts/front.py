@@ -169,7 +169,7 @@ class _FrontChart:
         base = alt.Chart(alt.Data(values=values)).encode(self.x, self.y, tooltip=tooltip)
         along, upright = self.axes["x"], self.axes["y"]
         label = base.encode(text="label:N")
-        told: dict[str, Any] = {"fontSize": 11.5, "fontWeight": "bold", "align": "left", "dx": 9, "dy": -9}
+        facts: dict[str, Any] = {"fontSize": 11.5, "fontWeight": "bold", "align": "left", "dx": 9, "dy": -9}
         interval = {"y": alt.Y("y_low:Q", title=_axis_title(upright)), "y2": "y_high:Q"}
         return [
             base.mark_rule(color=color("muted"), strokeDash=[2, 3], strokeWidth=1).encode(
@@ -179,8 +179,8 @@ class _FrontChart:
             base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
                 alt.X("x_low:Q", title=_axis_title(along)), x2="x_high:Q", color=self.series
             ),
-            label.mark_text(**told, stroke=color("surface"), strokeWidth=3),
-            label.mark_text(**told, color=color("ink")),
+            label.mark_text(**facts, stroke=color("surface"), strokeWidth=3),
+            label.mark_text(**facts, color=color("ink")),
             base.mark_circle(size=130, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=self.series),
             *([_ring(base, size=300)] if interactive else []),
         ]

@@ -19,8 +19,8 @@ def latency_section(results: RunResults) -> Section | None:
     rows = []
     for origin, group in nets.groupby("origin", sort=True):
         errors = [(group[column] / group["measured_ms"] - 1).abs() for column in ("sum_ms", "predicted_ms")]
-        told = [percent(value) for error in errors for value in (error.median(), error.max())]
-        rows.append(Row(cells=(str(origin), str(len(group)), *told)))
+        lines = [percent(value) for error in errors for value in (error.median(), error.max())]
+        rows.append(Row(cells=(str(origin), str(len(group)), *lines)))
     worst = (nets["predicted_ms"] / nets["measured_ms"] - 1).abs()
     return Section(
         anchor="latency",

@@ -64,40 +64,40 @@ def _about(fronts: Sequence[DeviceFront]) -> str:
     has_line = any(len(front.figures) == 2 for front in fronts)
     line = f"the line is the {what}" if has_line else f"larger ones are the {what}"
     if len(fronts) > 1:
-        told = [f"Each has a colour: dots are sampled subnets, {line}."]
+        lines = [f"Each has a colour: dots are sampled subnets, {line}."]
     elif SAMPLED in front_series(fronts):
-        told = [f"Each dot is a subnet of the one supernet; {line}."]
+        lines = [f"Each dot is a subnet of the one supernet; {line}."]
     else:
-        told = [f"Each dot is a network of the {what}."]
+        lines = [f"Each dot is a network of the {what}."]
     if any(len(front.verified) for front in fronts):
-        told.append(
+        lines.append(
             "A network with the start of its id was verified: extracted, fine-tuned, evaluated on the test images and "
             "timed whole; a dotted line joins it to its prediction."
         )
     if any(len(front.robust) for front in fronts):
-        told.append("A dashed line is what the networks that serve all devices, the robust front, are on each.")
-    return " ".join([*told, "Choose a network to see it; drag over a picture to filter the table of all networks."])
+        lines.append("A dashed line is what the networks that serve all devices, the robust front, are on each.")
+    return " ".join([*lines, "Choose a network to see it; drag over a picture to filter the table of all networks."])
 
 
 def _note(fronts: Sequence[DeviceFront], along: FrontColumn, upright: FrontColumn) -> str:
     """Return by how much chance moves what is drawn, few images make a top-1 uncertain; and the limits there are."""
-    told = []
+    lines = []
     samples = next((front.samples for front in fronts if len(front.samples)), None)
     has_top1 = "top1" in (along.name, upright.name)
     if has_top1 and samples is not None and SAMPLED in front_series(fronts[:1]):
         sample = samples.iloc[len(samples) // 2]
         low, high = wilson_interval(sample["top1"], int(sample["num_images"]))
-        told.append(
+        lines.append(
             f"A dot's top-1 is of {int(sample['num_images']):,} validation images and uncertain by "
             f"±{50 * (high - low):.1f} points: chance alone lifts many above the front."
         )
     if has_top1 and any(len(front.verified) for front in fronts):
-        told.append("Bars are 95 % intervals of top-1 on the test images.")
+        lines.append("Bars are 95 % intervals of top-1 on the test images.")
     limited = {figure.name: figure for front in fronts for figure in (along, upright, *front.limited)}
     limits = [limit for figure in limited.values() for limit in _limits_in_words(fronts, figure)]
     if limits:
-        told.append(f"The front keeps what the search was told, dashed where it is near: {' and '.join(limits)}.")
-    return " ".join(told)
+        lines.append(f"The front keeps what the search was told, dashed where it is near: {' and '.join(limits)}.")
+    return " ".join(lines)
 
 
 def _limits_in_words(fronts: Sequence[DeviceFront], figure: FrontColumn) -> list[str]:
@@ -115,11 +115,11 @@ def _description(front: DeviceFront, along: FrontColumn, upright: FrontColumn, *
         for net in (front.front.iloc[0], front.front.iloc[-1])
     ]
     name, kind = f"{front.name}: " if has_name else "", "predicted front" if front.is_predicted else "front"
-    told = (
+    text = (
         f"{name}Scatter plot of {_noun(upright)} against {_noun(along)}. The {kind} of {len(front.front)} networks "
         f"goes from {ends[0]} to {ends[1]}."
     )
-    return told + (f" {len(front.verified)} of its networks were verified." if len(front.verified) else "")
+    return text + (f" {len(front.verified)} of its networks were verified." if len(front.verified) else "")
 
 
 def _verified_table(fronts: Sequence[DeviceFront]) -> Table:
