@@ -1,4 +1,4 @@
-"""A phone on the other side of the real `adb` client: commands, files, and what it tells of itself."""
+"""A phone behind the real `adb` client: commands, files, and what it reports about itself."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 _ROOT = "data/local/tmp"
 _COMMAND_SECONDS = 120
 _FILES_AT_ONCE = 200
+"""Files in one push, whose names must all fit on a command line."""
 _GONE = ("not found", "no devices", "device offline", "closed", "connection reset", "protocol fault", "error: device")
 
 
 class Phone:
-    """One phone, named by its serial number; an empty `serial` is the only one there is."""
+    """One phone, named by its serial number; an empty `serial` stands for the only one that is attached."""
 
     def __init__(self, name: str, serial: str) -> None:
         """Call it `name` in errors; InvalidInputError where `serial` cannot be one."""
@@ -32,7 +33,7 @@ class Phone:
         self._serial = ""
 
     def check(self) -> None:
-        """Return where the phone answers.
+        """Check that the phone answers.
 
         Raises:
             MissingDependencyError: adb is not installed.
@@ -115,6 +116,7 @@ class Phone:
 
     def _reason(self, what: str, done: subprocess.CompletedProcess[str]) -> str:
         text = " ".join((done.stderr + done.stdout).split())[-300:]
+        # The command may have failed with the same words for another reason: ask adb whether the phone is still there.
         if any(word in text.lower() for word in _GONE) and self._serial not in self._attached():
             return f"{self.name}: phone {self._serial} was unplugged; plug it in and go on with --resume ({text})"
         if "No space left" in text:

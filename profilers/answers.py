@@ -1,7 +1,7 @@
-"""What a worker may answer: one schema, checked before anything believes it.
+"""What a worker may answer: one schema, checked before any answer is used.
 
-A worker runs on another machine, in a runtime that may print, or was written by somebody else: whatever does not have
-this form is told in one line, and never becomes a latency.
+A worker may run on another machine, in a runtime that prints to stdout, or be written by somebody else. An answer that
+does not have this form is an error of one line, and never becomes a latency.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ def read_answer(line: str, request: Request) -> dict[str, Any]:
     """Return the answer to `request` that `line` holds, its texts made printable.
 
     Raises:
-        ValueError: it is none; the message tells what it must be and what came.
+        ValueError: it is none; the message says what it must be and what came.
     """
     try:
         answer = json.loads(line)
+    # json gives up on deep nesting by RecursionError.
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"it must answer in lines of JSON; came {line.rstrip()[:80]!r}: nothing else may print to its stdout, "
@@ -43,11 +44,12 @@ def read_answer(line: str, request: Request) -> dict[str, Any]:
 
 
 def one_line(text: str) -> str:
-    """Return `text` in one line, without what would steer a terminal."""
+    """Return `text` in one line, without characters that a terminal would obey."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 _TEXTS = ("error", "marks", "versions", "state")
+"""What is shown to people or stored in a table's head, and is made printable."""
 
 
 def _cleaned(value: Any) -> Any:
@@ -98,6 +100,7 @@ def _is_state(value: Any, _: Request) -> bool:
 
 def _is_base64(value: Any, _: Request) -> bool:
     try:
+        # float32 takes four bytes.
         return isinstance(value, str) and len(base64.b64decode(value, validate=True)) % 4 == 0
     except (binascii.Error, ValueError):
         return False

@@ -1,4 +1,4 @@
-"""What TFLite's `benchmark_model` prints, as numbers."""
+"""The output of TFLite's `benchmark_model`, as numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_RUNS = {"min_us": "min", "max_us": "max", "std_us": "std", "median_us": "med
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchmarkReport:
-    """One run of `benchmark_model`, times in microseconds, memory in MB; None where this version does not tell.
+    """One run of `benchmark_model`, times in microseconds, memory in MB; None where this version does not print it.
 
     `delegation` is `complete`, `partial` or `none`.
     """
@@ -47,7 +47,7 @@ class BenchmarkReport:
 
     @property
     def typical_ms(self) -> float:
-        """The median of its runs in milliseconds; the mean where it tells no median."""
+        """The median of its runs in milliseconds; the mean where there is no median."""
         return (self.avg_us if self.median_us is None else self.median_us) / 1e3
 
 
@@ -58,7 +58,7 @@ def parse_benchmark(text: str) -> BenchmarkReport:
         DeviceError: it holds no timings; the message repeats its last line.
     """
     values = _numbers(text, _FIELDS)
-    # The first such line tells of the warm-up, the last of the runs that count.
+    # The first such line is about the warm-up, the last about the runs that count.
     runs = list(_RUNS.finditer(text))
     if "avg_us" not in values or not runs or not values["avg_us"] > 0:
         lines = text.strip().splitlines() or ["nothing"]
@@ -68,7 +68,7 @@ def parse_benchmark(text: str) -> BenchmarkReport:
 
 
 def _numbers(text: str, patterns: Mapping[str, str]) -> dict[str, float]:
-    """Return what `text` tells of each field, without what is no number that a phone can measure."""
+    """Return the number of each field in `text`, without those that are negative, infinite or malformed."""
     values = {}
     for field, pattern in patterns.items():
         found = re.search(pattern, text)

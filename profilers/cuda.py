@@ -42,10 +42,10 @@ class CudaProfiler(TorchCpuProfiler):
             self.transport = InProcessTransport({"cuda": self._make_runner})
 
     def check(self) -> None:
-        """Return where torch sees a GPU.
+        """Check that torch sees a GPU.
 
         Raises:
-            DeviceError: it does not; the message tells whether torch or the driver is the reason.
+            DeviceError: it does not; the message says whether torch or the driver is the reason.
         """
         super().check()
         if self._cuda is None:
@@ -68,7 +68,7 @@ class CudaProfiler(TorchCpuProfiler):
         return conditions if clocks is None else dataclasses.replace(conditions, clocks=clocks)
 
     def state(self) -> Mapping[str, str]:
-        """Return what this machine and its GPU tell of themselves now."""
+        """Return what this machine and its GPU report now."""
         return {**super().state(), **self._query()}
 
     def write(self, workload: Workload, plan: MeasurementPlan) -> bytes:
@@ -82,7 +82,7 @@ class CudaProfiler(TorchCpuProfiler):
         return CudaRunner(path, cuda=self._cuda, **request["options"])
 
     def _query(self) -> dict[str, str]:
-        """Return what nvidia-smi tells of the first GPU; {} where there is none."""
+        """Return what nvidia-smi reports of the first GPU; {} where there is none."""
         client = shutil.which("nvidia-smi")
         if client is None:
             return {}

@@ -1,8 +1,8 @@
 """One chain of blocks on a GPU, timed by CUDA events around replays of a CUDA graph.
 
-Launching a small block takes the CPU longer than computing it takes the GPU: eager launches then measure the CPU. A
-graph is replayed by one launch, which is also how such networks are deployed; the eager time tells which rows are
-launch-bound. Where events and graphs come from is handed in, so that all of this is tested without a GPU.
+The CPU needs longer to launch the kernels of a small block than the GPU to compute them, so eager launches measure the
+CPU. A graph is replayed by one launch, which is also how such networks are deployed; comparing it with eager launches
+shows which rows are launch-bound. Events and graphs come from an argument, so that all of this is tested without a GPU.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WARM_UP_CALLS = 5
 _MIN_LAUNCHES = 20
 """Fewer would time the clock's resolution of half a microsecond."""
 _LAUNCH_BOUND = 1.5
-"""Eager launches that take so many times the graph's time are bound by launching."""
+"""A model whose eager time is more than so many times the graph's is launch-bound."""
 
 
 class Event(Protocol):
@@ -98,13 +98,14 @@ class CudaRunner:
 
     def run(self, x: Any) -> Any:
         """Return the float32 output for the float32 array `x`."""
+        # In place: the graph reads the memory that it was captured with.
         self._x.copy_(self._on_device(x))
         self.invoke()
         self._cuda.synchronize()
         return self._y.float().cpu().numpy()
 
     def measure(self, count: int) -> float:
-        """Return the milliseconds on the GPU of one execution, of `count` or more in a row."""
+        """Return the milliseconds on the GPU for one execution, the mean of `count` in a row or more."""
         return self._time(self.invoke, max(count, _MIN_LAUNCHES))
 
     def _time(self, call: Callable[[], object], count: int) -> float:

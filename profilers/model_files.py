@@ -1,4 +1,4 @@
-"""Profilers of runtimes that take model files: the files are written here, opened and timed by a worker there."""
+"""Profilers of runtimes that take model files: files are written here; a worker on the device opens and times them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from profilers.ssh import SshTransport
 from profilers.transport import WORKER, LocalTransport, Transport, Worker
 
 _LEAST_CAPACITY_BYTES = 200e6
+"""Also where the machine reports no free memory."""
 
 
 class TransportType(Protocol):
@@ -44,9 +45,9 @@ class ModelFileProfiler(ABC):
     """A runtime that opens model files, on this machine or on a board with Python.
 
     `distribution` is the package that brings the runtime, `extra` the extra of ofa-hw that installs it here.
-    `option_types` are the dataclasses that declare the runtime's own options of a device; an instance has its
-    transport's beside them. `transports` are the ways to a device by name. `worker` is the script that opens the
-    models, beside which a board needs nothing of ofa-hw, and `env` its environment.
+    `option_types` are the dataclasses that declare the runtime's own options of a device; an instance adds those of its
+    transport. `transports` are the ways to a device by name. `worker` is the script that opens the models, all that a
+    board needs of ofa-hw, and `env` its environment.
     """
 
     runtime: str
@@ -81,10 +82,10 @@ class ModelFileProfiler(ABC):
 
     @abstractmethod
     def options(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> dict[str, Any]:
-        """Return what the worker must know to open a model, beside the threads."""
+        """Return what the worker must know to open a model, apart from the number of threads."""
 
     def check(self) -> None:
-        """Return where the machine answers and has the runtime; MissingDependencyError names the extra."""
+        """Check that the machine answers and has the runtime; MissingDependencyError names the extra."""
         self._version()
 
     def conditions(self, plan: MeasurementPlan) -> RunConditions:
@@ -103,13 +104,13 @@ class ModelFileProfiler(ABC):
         )
 
     def state(self) -> Mapping[str, str]:
-        """Return what the machine tells of itself now."""
+        """Return what the machine reports now."""
         cores = list(cores_of(self.device.cpu_mask)) if self.device.cpu_mask else []
         state: Mapping[str, str] = self.transport.ask({"op": "state", "cores": cores})["state"]
         return state
 
     def capacity_bytes(self) -> float:
-        """Return the weights that fit into one process: a file and what the runtime makes of it, in half the memory."""
+        """Return how many bytes of weights fit into one process: a fifth of the free memory, for files and models."""
         return max(float(self._machine["memory_bytes"]) / 5, _LEAST_CAPACITY_BYTES)
 
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> WorkerSession:
@@ -139,7 +140,7 @@ class ModelFileProfiler(ABC):
         raise MissingDependencyError(f"{self.distribution} is not installed {where}; install it with `{how}`")
 
     def _mask(self, plan: MeasurementPlan) -> str:
-        """Return the mask of the plan, or of the last cores there are: core 0 serves most interrupts."""
+        """Return the mask of the plan; by default that of the last cores, since core 0 handles most interrupts."""
         if plan.cpu_mask is not None:
             return mask_of(cores_of(plan.cpu_mask))
         cores: list[int] = self._machine["cores"]
@@ -163,9 +164,9 @@ class WorkerSession:
         clean: Callable[[], None],
         seconds: float,
     ) -> None:
-        """Let `worker` open the models of `request`; `clean` is called when all is over, also when this fails.
+        """Let `worker` open the models of `request`; `clean` is called at the end, or when this fails.
 
-        Each answer may take `seconds`, or `ANSWER_SECONDS` where these are more.
+        Each answer may take `seconds`, and at least `ANSWER_SECONDS`.
 
         Raises:
             DeviceError: naming the workload that cannot be built.

@@ -14,7 +14,7 @@ from profilers.model_files import ModelFileProfiler
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OnnxRuntimeOptions:
-    """What a device may say for ONNX Runtime: the execution provider."""
+    """The options of a device for ONNX Runtime: the execution provider."""
 
     provider: str = "CPUExecutionProvider"
 

@@ -1,12 +1,13 @@
-"""How busy other processes kept a phone while models ran on it, from two looks at `/proc`."""
+"""How busy other processes kept a phone while models ran on it, from two readings of `/proc`."""
 
 from __future__ import annotations
 
 import dataclasses
 
 LOOK = "cat /proc/uptime /proc/$$/stat; grep ^cpu /proc/stat"
-"""What a shell prints at each look; it knows of itself what the processes took that it started and waited for."""
+"""What a shell runs for each reading; its own entry includes the time of processes that it started and waited for."""
 _TICKS_PER_SECOND = 100
+"""The unit of `/proc` towards programs (USER_HZ), the same on every Android."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class PhoneLoad:
 
 
 def load_between(before: str, after: str) -> PhoneLoad | None:
-    """Return the load between two looks; None where the phone does not let us look."""
+    """Return the load between two readings; None where the phone does not allow them."""
     try:
         (begin, own_before, busy_before, _), (end, own, busy, num_cores) = _read(before), _read(after)
     except (ValueError, IndexError):

@@ -30,7 +30,7 @@ _SHORT = re.compile(r"[A-Za-z0-9/._-]{1,40}")
 _FOLDER = re.compile(r"/[A-Za-z0-9._/-]*/ofa-hw\.[A-Za-z0-9]+")
 
 # Both are the same for every device: nothing of ours is put into them.
-# A worker of one's own imports `profilers.worker`, which is not installed on the board: it is sent before it.
+# A third party's worker imports `profilers.worker`, which is not installed on the board: it is sent before.
 _UNPACK = 'folder=$(mktemp -d -t ofa-hw.XXXXXXXXXX) && echo "$folder" && exec tar -xf - -C "$folder"'
 _START = """import json, sys, types
 base, own = json.loads(sys.stdin.readline())
@@ -45,7 +45,7 @@ _SERVE = "from profilers.worker import MAKERS, serve; serve(MAKERS)"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SshOptions:
-    """What a device that is reached by ssh may say: what the client is told, and the board's `python`."""
+    """The options of a device that is reached by ssh: those of the client, and the board's `python`."""
 
     host: str = ""
     port: int = 0
@@ -56,7 +56,7 @@ class SshOptions:
 
 
 class SshTransport:
-    """Workers run on the host of a device, in a folder of their own that is removed after them."""
+    """Workers run on the host of a device; their models lie in a folder of their own, which is removed afterwards."""
 
     option_types: ClassVar[tuple[type, ...]] = (SshOptions,)
 
@@ -117,7 +117,7 @@ class SshTransport:
 
     def _run(self, words: Sequence[str], *, content: bytes = b"", seconds: float = 60) -> bytes:
         """Return what the command prints on the host."""
-        # Not a pipe: the shared connection may keep it open, and its end would not come.
+        # A file and not a pipe: the shared connection may keep a pipe open, and reading it would never end.
         with tempfile.TemporaryFile() as stderr:
             try:
                 done = subprocess.run(
@@ -190,7 +190,7 @@ def _pack(models: Iterable[bytes | Path], suffix: str) -> tuple[bytes, list[str]
 
 
 def _disconnect(command: list[str], socket: Path) -> None:
-    # Where it does not end now, it does after `_PERSIST_SECONDS`.
+    # If it does not end now, it does after `_PERSIST_SECONDS`.
     if socket.exists():
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, capture_output=True, timeout=_CONNECT_SECONDS, check=False)

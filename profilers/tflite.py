@@ -40,7 +40,7 @@ class TfliteProfiler(ModelFileProfiler):
         if plan.dtype == "int8":
             from ofa_hw.nn.reference import value_ranges
 
-            # Latency does not depend on the ranges; that the outputs are right does.
+            # Latency does not depend on the ranges, but the check of the outputs does.
             blocks = workload.folded()
             with torch_on_one_thread():
                 ranges = value_ranges(blocks, random_input(blocks[0].spec))
@@ -68,7 +68,7 @@ class TfliteRuntimeProfiler(TfliteProfiler):
     extra = "tflite-runtime"
 
     def check(self) -> None:
-        """Return where an interpreter can be built, which is tried, since beside numpy 2 it kills its process."""
+        """Check that an interpreter can be built, by building one: with numpy 2 it kills its process."""
         super().check()
         try:
             self.open([Workload.of_block(_TINY)], MeasurementPlan()).close()
@@ -117,6 +117,7 @@ def _on_phone(local: TfliteProfiler, device: Device | None) -> AdbTfliteProfiler
         runtime=local.runtime,
         use_delegate=local.use_delegate,
         write=local.write,
+        # Outputs are checked on this machine, which need not have the phone's cores.
         open_locally=lambda workloads, plan: local.open(
             workloads, dataclasses.replace(plan, cpu_mask=None, num_threads=1)
         ),

@@ -1,4 +1,4 @@
-"""TFLite on an Android phone: models and a `benchmark_model` of the user's are pushed, run, and removed."""
+"""TFLite on an Android phone: models and the user's `benchmark_model` are pushed, run, and removed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from profilers.phone_load import LOOK, PhoneLoad, load_between
 
 COOL_DOWN_POLL_SECONDS = 5.0
 COOL_DOWN_SECONDS = 300.0
-"""How long a hot phone is waited for before each call, at most."""
+"""How long to wait at most, before each call, for a hot phone to cool down."""
 _HOT = 2
 """Android's thermal status from which clocks are lowered: moderate."""
 _MIN_RUNS = 10
-"""Starting benchmark_model costs more than these runs."""
+"""The least for a sample: starting benchmark_model takes longer than these runs."""
 _MODELS_AT_ONCE = 50
-"""Between so many models the phone's temperature is looked at again."""
+"""How many models are run before the phone's temperature is checked again."""
 _CALL_SECONDS = 600
 _MACHINES = {"arm64-v8a": 183, "armeabi-v7a": 40, "x86_64": 62, "x86": 3}
 """The machine number in an ELF header for each ABI of Android."""
 
-# Reads lines "model runs" from `order`; its arguments are the options of benchmark_model for all of them. Before and
-# after them it looks at how busy the phone is.
+# Reads lines "model runs" from `order`; its arguments are benchmark_model and its options for all models. Before and
+# after the models it reads how busy the phone is.
 _SCRIPT = f"""#!/bin/sh
 cd "$(dirname "$0")" || exit 1
 {{ {LOOK}; }} 2>/dev/null
@@ -53,14 +53,14 @@ exit 0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdbOptions:
-    """What a phone may say: its `serial`, where several are attached, and the path of a `benchmark_model` for it."""
+    """The options of a phone: its `serial`, if several are attached, and the path of a `benchmark_model` for it."""
 
     serial: str = ""
     benchmark_model: str = ""
 
 
 class AdbTfliteProfiler:
-    """TFLite models in `benchmark_model` on a phone; the same files are checked against torch on this machine."""
+    """TFLite models in `benchmark_model` on a phone; the outputs of the same files are checked on this machine."""
 
     option_types: tuple[type, ...] = (AdbOptions,)
     transports: tuple[str, ...] = ("adb",)
@@ -91,7 +91,7 @@ class AdbTfliteProfiler:
         self._phone = Phone(device.name, self._options.serial)
 
     def check(self) -> None:
-        """Return where the phone answers and the benchmark_model is for its processor."""
+        """Check that the phone answers and that the benchmark_model is for its processor."""
         self._phone.check()
         self._check_benchmark()
 
@@ -111,7 +111,7 @@ class AdbTfliteProfiler:
         )
 
     def state(self) -> Mapping[str, str]:
-        """Return what the phone tells: model, Android's version, governor, clocks, thermal status, battery."""
+        """Return what the phone reports: model, Android's version, governor, clocks, thermal status, battery, load."""
         phone = self._phone
         cores = cores_of(self.device.cpu_mask) if self.device.cpu_mask else (0,)
         folder = f"/sys/devices/system/cpu/cpu{cores[-1]}/cpufreq"
@@ -137,11 +137,11 @@ class AdbTfliteProfiler:
         return {key: " ".join(text.split()) for key, text in state.items()}
 
     def capacity_bytes(self) -> float:
-        """Return the weights that are pushed at once; each is opened by a process of its own."""
+        """Return how many bytes of weights are pushed at once; each model is opened by a process of its own."""
         return 1e9
 
     def thermal_status(self) -> int | None:
-        """Return Android's thermal status, 0 (none) to 6 (shutdown); None where the phone does not tell."""
+        """Return Android's thermal status, 0 (none) to 6 (shutdown); None where the phone does not report it."""
         found = re.search(r"Thermal Status: (\d)", self._phone.tell(["dumpsys", "thermalservice"]))
         return int(found[1]) if found else None
 
@@ -182,7 +182,7 @@ class AdbTfliteProfiler:
             (local / f"{index}.tflite").write_bytes(content)
 
     def _command(self, folder: str, plan: MeasurementPlan) -> list[str]:
-        # min_secs would run small models for a second each; the number of runs is what we ask for.
+        # By default benchmark_model runs small models for a second each; only the number of runs shall count.
         return [
             "sh",
             f"{folder}/run.sh",
@@ -214,6 +214,7 @@ class AdbTfliteProfiler:
         abi = self._phone.tell(["getprop", "ro.product.cpu.abi"])
         if header[:4] != b"\x7fELF" or abi not in _MACHINES:
             return
+        # e_machine of the ELF header.
         (machine,) = struct.unpack_from("<H", header, 18)
         if machine != _MACHINES[abi]:
             raise DeviceError(
@@ -243,13 +244,13 @@ class AdbSession:
         self.marks = ("",) * len(workloads)
 
     def run(self, index: int, x_BCHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
-        """Return the output of the same file on this machine, since benchmark_model tells none."""
+        """Return the output of the same file on this machine, since benchmark_model prints none."""
         if self._local is None:
             self._local = self._open_locally(self._workloads, self._plan)
         return self._local.run(index, x_BCHW)
 
     def time(self, order: Sequence[int], repeats: Sequence[int]) -> Times:
-        """Return what benchmark_model tells for each model of `order`, the phone cooled down in between."""
+        """Return what benchmark_model reports for each model of `order`, letting the phone cool down in between."""
         ms: list[float] = []
         loads: list[PhoneLoad] = []
         for start in range(0, len(order), _MODELS_AT_ONCE):
@@ -261,6 +262,7 @@ class AdbSession:
         seconds = sum(load.seconds for load in loads)
         return Times(
             ms=tuple(ms),
+            # benchmark_model does not say whether it lost its core.
             is_disturbed=(False,) * len(ms),
             others_load=sum(load.others_seconds for load in loads) / seconds if loads else 0.0,
             num_cores=max((load.num_cores for load in loads), default=1),

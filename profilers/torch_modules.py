@@ -13,7 +13,7 @@ from ofa_hw.nn.block import build_block
 
 
 def build_folded(blocks: Sequence[FoldedBlock]) -> nn.Sequential:
-    """Return the chain of `blocks` in eval mode; batch norms add the folded biases, and are executed as ever."""
+    """Return the chain of `blocks` in eval mode; batch norms only add the folded biases, but are executed as ever."""
     return nn.Sequential(*(_build(block) for block in blocks)).eval()
 
 
@@ -28,5 +28,6 @@ def _build(block: FoldedBlock) -> nn.Module:
                 biased.bias.copy_(torch.from_numpy(block.weights[f"{layer.name}.bias"]))  # type: ignore[operator]
             if layer.norm:
                 norm = module.get_submodule(layer.norm)
+                # With weight 1 and mean 0 the norm then divides by 1, and its bias is the folded one.
                 norm.running_var.fill_(1 - norm.eps)  # type: ignore[operator]
     return module

@@ -1,4 +1,4 @@
-"""How a worker is reached: a `Transport` puts it and its models where it runs, and starts it."""
+"""How a worker is reached: a `Transport` copies it and its models to where it runs, and starts it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ THREAD_COUNTS = (
     "VECLIB_MAXIMUM_THREADS",
     "TVM_NUM_THREADS",
 )
+"""Environment variables by which libraries take the number of their threads when they are loaded."""
 
 
 Makers = Mapping[str, Callable[[str, dict[str, Any]], Any]]
@@ -34,7 +35,7 @@ class Worker(Protocol):
     name: str
 
     def ask(self, request: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """Return the answer to `request`; DeviceError where it takes longer, or is a no that names no model."""
+        """Return the answer to `request`; DeviceError where it takes longer, or is a failure that names no model."""
         ...
 
     def close(self) -> None:
@@ -129,6 +130,7 @@ class InProcessWorker:
 
     def ask(self, request: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """Return the answer to `request`, however long it takes."""
+        # No cores: to pin this process would pin the tests.
         return self._server.answer({**request, "cores": []})
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ Run = Callable[[Path, list[tuple[int, ...]]], list[float]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TvmOptions:
-    """What a device may say for TVM: the `target` and what links for it, `tune` and where schedules are kept."""
+    """The options of a device for TVM: `target`, its cross compiler, whether to `tune`, where schedules are kept."""
 
     target: dict[str, Any] = dataclasses.field(default_factory=dict)
     cross_compiler: str = ""
@@ -32,7 +32,7 @@ class TvmOptions:
 
 
 class TvmCompiler:
-    """Compiles workloads for a device, each once: what one process has timed, the next is given as it was."""
+    """Compiles workloads for a device, each once, so that all processes time the same library."""
 
     def __init__(self, device: Device, run: Run) -> None:
         """Compile for the target of `device`; `run` times the candidates of tuning there."""
@@ -51,6 +51,7 @@ class TvmCompiler:
             raise InvalidInputError(f"dtype must be float32 for tvm; came {plan.dtype!r}")
         if workload.blocks is not None:
             return self._compile(workload, plan)
+        # Random weights are the same for the same blocks, so the blocks are the key.
         key = (workload.specs, plan.batch_size, plan.num_threads)
         if key not in self._known:
             self._known[key] = self._compile(workload, plan)
@@ -117,12 +118,12 @@ class TvmRpcProfiler:
         self._compiler = TvmCompiler(device, self._connection.run)
 
     def check(self) -> None:
-        """Return where the server or the tracker answers."""
+        """Check that the server or the tracker answers."""
         import_tvm()
         self._connection.check()
 
     def conditions(self, plan: MeasurementPlan) -> RunConditions:
-        """Return the conditions of `plan`; an RPC server tells nothing of its machine."""
+        """Return the conditions of `plan`; an RPC server reports nothing about its machine."""
         return RunConditions(
             device=self.device.name,
             runtime=self.runtime,
@@ -140,7 +141,7 @@ class TvmRpcProfiler:
         return {"host": self._connection.address}
 
     def capacity_bytes(self) -> float:
-        """Return the weights that are uploaded at once; a server tells nothing of its memory."""
+        """Return how many bytes of weights are uploaded at once; a server does not report its memory."""
         return 400e6
 
     def open(self, workloads: Sequence[Workload], plan: MeasurementPlan) -> Session:

@@ -71,7 +71,7 @@ def fused_functions(blocks: Sequence[FoldedBlock], *, batch_size: int, target: A
 
 
 def compile_module(module: Any, *, target: Any, cross_compiler: str) -> bytes:
-    """Return the shared library of a module of `fused_functions`; what is not scheduled is, by hand.
+    """Return the shared library of a module of `fused_functions`; functions without a schedule get one by hand.
 
     `cross_compiler` links for another processor, such as `aarch64-linux-gnu-g++`; "" takes this machine's.
 
@@ -131,6 +131,7 @@ def _emit(builder: Any, relax: Any, operation: Operation, values: Mapping[str, A
         case MaxPool():
             return builder.emit(op.nn.max_pool2d(x, (3, 3), strides=operation.stride, padding=1))
         case MeanPool():
+            # As torch's ceil_mode: windows reach over the far edge, and average only the pixels that are there.
             edge, window = -operation.source.size % operation.stride, (operation.stride, operation.stride)
             pooled = op.nn.avg_pool2d(x, window, window, padding=(0, 0, edge, edge), count_include_pad=False)
             return builder.emit(pooled)

@@ -56,9 +56,9 @@ class RpcConnection:
         return f"TVM RPC {what} {self._host}:{self._port}"
 
     def check(self) -> None:
-        """Return where something listens and, behind a tracker, a device of the key is there.
+        """Check that something listens and, through a tracker, that a device of the key is registered.
 
-        The socket is tried first, since TVM itself tries a dead tracker for ten minutes.
+        A plain socket is tried first, since TVM itself keeps trying a dead tracker for ten minutes.
 
         Raises:
             DeviceError: nothing answers, or no device of the key is registered.
@@ -119,6 +119,7 @@ class RpcSession:
         self._uploaded: list[str] = []
         self._machines: list[Any] = []
         with self._explained("load the libraries"):
+            # 1 asks for big cores first.
             session.get_function("runtime.config_threadpool")(1, num_threads)
             for index, content in enumerate(libraries):
                 self._uploaded.append(f"ofa-hw-{index}.so")
@@ -139,7 +140,7 @@ class RpcSession:
         return output
 
     def time(self, order: Sequence[int], repeats: Sequence[int]) -> Times:
-        """Return what the evaluator on the device tells for each library of `order`."""
+        """Return what the evaluator on the device measures for each library of `order`."""
         ms = []
         with self._explained("time"):
             for index, count in zip(order, repeats, strict=True):
@@ -161,6 +162,7 @@ class RpcSession:
 
     def _bind(self, index: int, x: npt.NDArray[np.float32]) -> Any:
         tensor = import_tvm().runtime.tensor(x, self._device)
+        # Bound once, so that a timed call neither copies its input nor sends it over the network.
         self._machines[index].save_function("main", "bound", tensor, include_return=False)
         return tensor
 

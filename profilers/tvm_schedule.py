@@ -1,7 +1,7 @@
 """A schedule by hand for each fused function: it costs nothing, and is eight times faster than none.
 
-Convolutions compute tiles of 8 channels by up to 16 columns in registers, the columns as one vector; depthwise ones
-rows of up to 32 columns. What is fused behind a convolution becomes one vectorised loop.
+Convolutions compute tiles of up to 8 channels by up to 16 columns in registers, the columns as one vector; depthwise
+ones rows of up to 32 columns. What is fused behind a convolution becomes one vectorised loop.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def schedule_by_hand(function: Any) -> Any:
         loops = schedule.get_loops(block)
         if not _is_reduction(schedule, block):
             _vectorise(schedule, block, loops)
+        # A convolution: image, channel, row and column, and three loops that are summed over.
         elif len(loops) == 7:
             _tile_conv(schedule, block, loops)
     return schedule.mod["main"].with_attrs(function.attrs)
@@ -67,6 +68,7 @@ def _tile_conv(schedule: Any, block: Any, loops: list[Any]) -> None:
         schedule.reorder(image, channel, row, outer, *summed, inner)
     else:
         is_pointwise = all(_extent(schedule, loop) == 1 for loop in summed[1:])
+        # A 1x1 convolution has no neighbours to care for: rows and columns are one long axis.
         rows = [] if is_pointwise else [row]
         column = schedule.fuse(row, column) if is_pointwise else column
         outer, inner = schedule.split(column, [None, _divisor(_extent(schedule, column), _COLUMNS)])

@@ -139,12 +139,12 @@ def make_runner(run: Callable[[Path, list[tuple[int, ...]]], list[float]], failu
 
 
 def run_here(path: Path, shapes: list[tuple[int, ...]]) -> list[float]:
-    """Return the seconds that the library's function takes on this machine, three medians."""
+    """Return the seconds that the library's function takes on this machine: three means of three executions each."""
     return run_on(import_tvm().cpu(), import_tvm().runtime.load_module(str(path)), shapes)
 
 
 def run_on(device: Any, library: Any, shapes: list[tuple[int, ...]]) -> list[float]:
-    """Return the seconds that the function `main` of a loaded library takes on `device`."""
+    """Return the seconds that the function `main` of a loaded library takes on `device`, as `run_here`."""
     tvm = import_tvm()
     arguments = [tvm.runtime.empty(shape, "float32", device) for shape in shapes]
     evaluate = library.time_evaluator("main", device, number=3, repeat=3)

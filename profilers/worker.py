@@ -9,7 +9,7 @@ It stands alone: it needs Python, numpy and the runtime, and nothing of ofa-hw, 
     {"op": "describe", "distributions": [name...]}   {"op": "state", "cores": [c...]}
 
 Every answer has "ok"; where it is false, "error" says why in one line. The process ends, whatever it is doing, at
-{"op": "close"} or when stdin ends: where the near end was killed, nothing goes on.
+{"op": "close"} or when stdin ends, so that nothing goes on when the process that started it was killed.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ class TfliteRunner:
         return " ".join(filter(None, marks))
 
     def _check_delegate(self, *, is_ours: bool) -> str:
+        # There is no public way to see what a delegate took.
         operations = self._interpreter._get_ops_details()
         delegated = [operation for operation in operations if operation["op_name"] == "DELEGATE"]
         if len(delegated) == 1 and list(delegated[0]["outputs"]) == [self._target["index"]]:
@@ -138,7 +139,7 @@ def _concrete(name: str, dims: list[Any], shapes: dict[str, list[int]]) -> tuple
     is_open = [not (isinstance(dim, int) and dim > 0) for dim in dims]
     if name in shapes:
         shape = list(shapes[name])
-        # A file that tells no dimension at all may have any number of them.
+        # A file that gives no dimension at all may have any number of them.
         if dims and (len(shape) != len(dims) or any(a != b for a, b, free in zip(shape, dims, is_open) if not free)):  # noqa: B905
             raise ValueError(f"input {name} must be of shape {dims}; came {shape}")
         return shape, ""
@@ -150,7 +151,7 @@ def _concrete(name: str, dims: list[Any], shapes: dict[str, list[int]]) -> tuple
 
 @contextlib.contextmanager
 def _explaining(assumed: str) -> Iterator[None]:
-    """Say of whatever fails here that it may be for a shape which was `assumed`."""
+    """Add to any failure in here that a shape which was `assumed` may be the cause."""
     try:
         yield
     except Exception as error:
@@ -303,7 +304,7 @@ MAKERS: dict[str, Callable[[str, dict[str, Any]], Runner]] = {
     "onnxruntime": _make_onnx,
     "tvm": _make_tvm,
 }
-"""How each runtime opens the model at a path; the request tells of its `index`, the threads and the options."""
+"""How each runtime opens the model at a path; the request has the model's `index`, the threads and the options."""
 
 
 # ------------------------------------------------------------------------------------------------- timing
@@ -335,12 +336,12 @@ def time_in_order(runners: list[Runner], order: list[int], repeats: list[int]) -
 
 
 def _switches() -> int:
-    """Return how often this process lost its core against its will."""
+    """Return how often this process was preempted (involuntary context switches)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource is not None else 0
 
 
 def busy_seconds() -> float:
-    """Return the seconds that all cores together were busy since start-up, 0 where nothing tells."""
+    """Return the seconds that all cores together were busy since start-up, 0 where it is unknown."""
     try:
         fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     except (OSError, IndexError):
@@ -353,7 +354,7 @@ def busy_seconds() -> float:
 
 
 def machine_state(cores: list[int]) -> dict[str, str]:
-    """Return what the machine tells of itself: host, governor, clocks, temperature, load, battery."""
+    """Return what the machine reports: host, system, Python, governor, clocks, temperature, load, battery."""
     state = {
         "host": f"{platform.machine()} {_cpu_model()}".strip(),
         "system": f"{platform.system()} {platform.release()}",
@@ -383,7 +384,7 @@ def _read(path: str) -> str:
 
 
 def _memory_bytes() -> int:
-    """Return the memory that is free for us, 0 where nothing tells."""
+    """Return the bytes of memory that are available, 0 where it is unknown."""
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -434,6 +435,7 @@ class Server:
                 raise
             except Exception as error:  # noqa: BLE001 - runtimes raise kinds of their own
                 return {"ok": False, "index": len(self.runners), "error": _one_line(error)}
+        # From here on a collection would fall into a timed sample.
         gc.collect()
         gc.disable()
         return {"ok": True, "marks": [runner.mark for runner in self.runners]}
@@ -474,7 +476,7 @@ class Server:
         return {"ok": True, "cores": cores, "versions": versions, "memory_bytes": _memory_bytes()}
 
     def do_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Tell of the machine."""
+        """Report the state of the machine."""
         return {"ok": True, "state": machine_state(request["cores"])}
 
 

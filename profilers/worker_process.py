@@ -1,4 +1,4 @@
-"""The near end of a worker: a child process that is spoken to in lines of JSON, here or through ssh."""
+"""Our side of a worker: a child process, here or through ssh, with which we exchange lines of JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ofa_hw.errors import DeviceError, MissingDependencyError
 from profilers.answers import one_line, read_answer
 
 ANSWER_SECONDS = 60.0
-"""How long any answer may take at most, unless the caller has a longer time."""
+"""How long an answer may take at most, unless the caller says otherwise."""
 _CLOSE_SECONDS = 10
 _MOST_SECONDS = 1e6
 """Timers refuse much more."""
@@ -59,8 +59,8 @@ class WorkerProcess:
         """Return the answer to `request`, for which the worker has `seconds`.
 
         Raises:
-            MissingDependencyError, DeviceError: the worker says no, has ended, answers nonsense, or not in time, after
-                which it is ended.
+            MissingDependencyError, DeviceError: the worker refuses, has ended, answers in another form, or not in time;
+                then it is killed.
         """
         assert self._process.stdout is not None
         with self._within(seconds):
@@ -91,7 +91,7 @@ class WorkerProcess:
             self._process.stdin.flush()
 
     def close(self) -> None:
-        """End the process: by word, and by force where it does not listen, or where this is interrupted."""
+        """End the process: by a request, and by force if it does not obey, or if this is interrupted."""
         assert self._process.stdin is not None
         try:
             with self._within(_CLOSE_SECONDS):
@@ -108,7 +108,7 @@ class WorkerProcess:
 
     @contextlib.contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
-        """End the worker where what is done in here takes longer, which ends all waiting for it."""
+        """Kill the worker if what is done in here takes longer: whoever waits for its pipe then wakes up."""
         timer = threading.Timer(min(seconds, _MOST_SECONDS), self._end_late)
         timer.daemon = True
         timer.start()

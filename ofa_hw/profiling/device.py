@@ -1,4 +1,4 @@
-"""`Device`: where and through which runtime blocks are timed, as a `devices.toml` tells it."""
+"""`Device`: where and through which runtime blocks are timed, as a `devices.toml` describes it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Device:
     """A device by name, and the conditions under which it is measured.
 
     `runtime` is a name of the entry-point group `ofa_hw.profilers`; `transport` is how the device is reached, one of
-    those that the runtime knows. `options` are what this runtime and this transport alone know: each declares them
-    as a dataclass, `read` reads one of these, and `check_options` refuses what none of them knows. `carried` are the
-    options that were given for another runtime, which this one may leave out of account.
+    those that the runtime knows. `options` are all other keys. The runtime and the transport declare theirs as
+    dataclasses: `read` returns one of these, and `check_options` refuses options that none of them has. `carried` names
+    options that were given for another runtime, which this one may ignore.
 
     Raises:
         InvalidInputError: a value has another type or is out of range, or the name would not make a file name.
@@ -66,9 +66,9 @@ class Device:
                 raise InvalidInputError(f"device {self.name!r}: {error}") from error
 
     def changed(self, **entries: Any) -> Device:
-        """Return this device with `entries` as a `devices.toml` tells them: what not all devices have is an option.
+        """Return this device with `entries`, keys of a `devices.toml`: those that not all devices have become options.
 
-        Under another runtime the options that were there are carried along, since it may know some of them.
+        If the runtime changes, the options that were there are carried along, since the new one may know some of them.
         """
         common = {key: value for key, value in entries.items() if key in COMMON}
         options = {key: value for key, value in entries.items() if key not in COMMON}
@@ -94,7 +94,7 @@ class Device:
         return kind(**given)
 
     def check_options(self, *kinds: type[DataclassInstance]) -> None:
-        """Return where one of the dataclasses `kinds` knows each option, and their types are right.
+        """Check that each option is a field of one of the dataclasses `kinds`, and of its type.
 
         Raises:
             InvalidInputError: naming the options that are not known, and those that are.
@@ -111,7 +111,7 @@ class Device:
             self.read(kind)
 
     def require_transport(self, known: Collection[str]) -> None:
-        """Return where the transport is one of `known`; InvalidInputError names them."""
+        """Check that the transport is one of `known`; InvalidInputError names them."""
         if self.transport not in known:
             raise InvalidInputError(
                 f"device {self.name!r}: {self.runtime} is reached by {' or '.join(known)}; came transport "
@@ -136,11 +136,12 @@ def _check_types(name: str, kind: type[DataclassInstance], values: Mapping[str, 
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Return whether `value`, as TOML gives it, is of the type that `hint` tells."""
+    """Return whether `value`, as TOML gives it, has the type `hint`; a whole number is a float too."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, one) for one in typing.get_args(hint))
     kind = origin or hint
+    # bool is a kind of int, but true is no number of threads.
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)

@@ -1,4 +1,4 @@
-"""Measuring blocks and whole networks on a device, in the same interleaved rounds and in several fresh processes."""
+"""Measuring blocks and whole networks on a device together, in interleaved rounds of several fresh processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ofa_hw.progress import ProgressCallback, no_progress
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeasuredRun:
-    """All that a profile run measured, and what it says of itself in `notes` (for a table's head)."""
+    """All that a profile run measured; `notes` are facts about the run for a table's head."""
 
     blocks: tuple[Measurement, ...]
     networks: tuple[NetworkMeasurement, ...]
@@ -40,7 +40,7 @@ class MeasuredRun:
     remarks: tuple[str, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what a person should know of the run, one sentence each."""
+        """Return what users should know about the run, one sentence each."""
         rows = [*self.blocks, *self.networks]
         texts = {
             "contended": f"other processes disturbed it ({self.notes['others_load']} busy with them, rounds "
@@ -65,10 +65,10 @@ def measure(
     progress: ProgressCallback = no_progress,
     seed: int = 0,
 ) -> MeasuredRun:
-    """Return what the blocks `specs` and the whole `networks` take, all in the same interleaved rounds.
+    """Return the latencies of the blocks `specs` and the whole `networks`, all timed in the same interleaved rounds.
 
-    Every output is first compared with torch's. `journal` is where rounds are kept while running: with `resume` what
-    it holds is not measured again. It is left to the caller to remove.
+    Every output is first compared with torch's. `journal` is a file that keeps the rounds while running: with `resume`
+    what it holds is not measured again. The caller removes it.
 
     Raises:
         InvalidInputError: there is nothing to measure, or two workloads have one name.
@@ -107,7 +107,7 @@ def measure_blocks(
     progress: ProgressCallback = no_progress,
     seed: int = 0,
 ) -> tuple[Measurement, ...]:
-    """Return what each block of `specs` takes, in that order; arguments and errors as `measure`'s."""
+    """Return the latency of each block of `specs`, in that order; arguments and errors as in `measure`."""
     return measure(profiler, specs, plan, journal=journal, resume=resume, progress=progress, seed=seed).blocks
 
 
@@ -121,7 +121,7 @@ def measure_networks(
     progress: ProgressCallback = no_progress,
     seed: int = 0,
 ) -> tuple[NetworkMeasurement, ...]:
-    """Return what each whole network takes, in that order; arguments and errors as `measure`'s."""
+    """Return the latency of each whole network, in that order; arguments and errors as in `measure`."""
     return measure(
         profiler, (), plan, networks=networks, journal=journal, resume=resume, progress=progress, seed=seed
     ).networks
@@ -144,7 +144,7 @@ class TimedRun:
     ) -> None:
         """Plan the groups that are open at once; None for a `sentinel` chooses one of the workloads.
 
-        The time of the plan begins now, less what the journal says was spent; `clock` tells it in seconds.
+        The plan's time starts now, minus what the journal says was spent already; `clock` returns seconds.
         """
         self.clock, self.started = clock, clock()
         self.profiler, self.plan, self.progress, self.seed = profiler, plan, progress, seed
@@ -152,6 +152,7 @@ class TimedRun:
         self.groups = _in_groups(workloads, profiler.capacity_bytes())
         self.sentinel = sentinel or _choose_sentinel(workloads)
         weights = [sum(map(_weight, group)) for group in self.groups]
+        # The share of the whole run that one process of each group is, by estimated work.
         self.fractions = [weight / sum(weights) / plan.num_processes for weight in weights]
         self.num_units = len(workloads) * plan.num_processes
         self.done = 0.0
@@ -172,8 +173,10 @@ class TimedRun:
         record = self.journal.record(group, process, len(workloads))
         seconds = self._share_seconds(group, process)
         is_done = record.budget_seconds >= self.plan.max_seconds
+        # A resumed process that ended within this budget, or is precise already, is not opened again.
         if is_done or not workloads_to_time(record, self.plan) or seconds <= 0 < len(record.rounds):
             return
+        # The time of all processes to come is not enough to open one more: better fewer processes.
         if process > 0 and self._least_seconds[group] > seconds * (self.plan.num_processes - process):
             return
         begin = self.clock()
@@ -181,14 +184,16 @@ class TimedRun:
 
         def keep(chunk: Chunk) -> None:
             if not self._least_seconds[group]:
-                # Another process must open and warm up too, and have three samples of each.
+                # The least that another process needs: to open, to warm up, and three samples of each workload.
                 opening = chunk.spent_seconds - chunk.seconds - check_seconds
                 self._least_seconds[group] = opening + MIN_SAMPLES * chunk.seconds / len(chunk.rounds)
             self.journal.append(group, process, chunk)
 
+        # A resumed process draws other orders than it did before it was killed.
         rng = np.random.default_rng([self.seed, group, process, len(record.rounds)])
         session = open_in_random_order(self.profiler, [*workloads, self.sentinel], self.plan, rng)
         try:
+            # The last workload of a session is the sentinel.
             self.journal.mark(group, session.marks[:-1])
             if process == 0 and not record.rounds:
                 opened = self.clock()
@@ -214,20 +219,20 @@ class TimedRun:
         return self.spent_before + self.clock() - self.started
 
     def _share_seconds(self, group: int, process: int) -> float:
-        """Return which part of the time that is left is for this process, by the work of all that are to come."""
+        """Return this process's share of the time that is left, in proportion to the work of all processes to come."""
         num = self.plan.num_processes
         rest = (num - process) * self.fractions[group] + num * sum(self.fractions[group + 1 :])
         return (self.plan.max_seconds - self.spent_seconds()) * self.fractions[group] / rest
 
     def tell(self, of_process: float) -> None:
-        """Tell how far the run is, in workloads for each of the processes."""
+        """Report progress in workloads times processes; `of_process` is what the current process adds to `done`."""
         done = min(round((self.done + of_process) * self.num_units), self.num_units)
         self.progress(f"measuring on {self.profiler.device.name}", done, self.num_units)
 
     # -------------------------------------------------------------------------------------------- results
 
     def records(self, group: int) -> list[ProcessRecord]:
-        """Return the record of each process of a group that was begun; there may not be time for all."""
+        """Return the record of each process of a group that has timed rounds; there may not be time for all."""
         num = len(self.groups[group])
         records = [self.journal.record(group, process, num) for process in range(self.plan.num_processes)]
         return [record for record in records if record.rounds]
@@ -240,6 +245,7 @@ class TimedRun:
         networks: list[NetworkMeasurement] = []
         for group, workloads in enumerate(self.groups):
             for workload, row in zip(workloads, self.rows(group), strict=True):
+                # Workloads are in the order of `measure`: blocks first, then networks.
                 if len(blocks) < num_blocks:
                     blocks.append(Measurement(block=workload.specs[0], **row, **common))
                 else:
@@ -249,14 +255,15 @@ class TimedRun:
         )
 
     def num_processes(self) -> int:
-        """Return from how many processes every row comes."""
+        """Return the number of processes that every row has at least."""
         return min(len(self.records(group)) for group in range(len(self.groups)))
 
     def remarks(self) -> tuple[str, ...]:
-        """Return where the time was too short, one sentence each."""
+        """Return what the time was too short for, one sentence each."""
         num, spent, remarks = self.num_processes(), self.spent_seconds(), []
         if num < self.plan.num_processes:
             remarks.append(f"rows come from {num} of {self.plan.num_processes} processes; give more time")
+        # A fifth over the budget is within what `max_seconds` promises.
         if spent > 1.2 * self.plan.max_seconds:
             remarks.append(
                 f"it took {spent:.0f} s of {self.plan.max_seconds:g}: to open all and time each {MIN_SAMPLES} times "
@@ -288,11 +295,12 @@ class TimedRun:
         )
 
     def notes(self, before: dict[str, str]) -> dict[str, str]:
-        """Return what the head of a table tells of the run."""
+        """Return facts about the run for the head of a table; `before` is the machine's state at the beginning."""
         records = [record for group in range(len(self.groups)) for record in self.records(group)]
         counted = sum(int(record.counted().sum()) for record in records)
         total = sum(len(record.rounds) for record in records)
         after = dict(self.profiler.state())
+        # Facts that may differ after the run are noted twice; the governor stands among the conditions.
         changing = {"clocks", "temperature", "load", "battery", "power", "memory_clock"}
         notes: dict[str, str] = {key: text for key, text in before.items() if key not in changing | {"governor"}}
         for key in sorted(changing & {*before, *after}):
@@ -306,7 +314,7 @@ class TimedRun:
 
 
 def _warnings(records: Sequence[ProcessRecord], plan: MeasurementPlan) -> set[str]:
-    """Return the words that warn of every row of a group."""
+    """Return the marks that apply to every row of a group."""
     words = set()
     if any(record.is_contended for record in records):
         words.add("contended")
@@ -316,19 +324,21 @@ def _warnings(records: Sequence[ProcessRecord], plan: MeasurementPlan) -> set[st
 
 
 def _weight(workload: Workload) -> float:
-    """Return about how long a workload takes, in units of no meaning."""
+    """Return an estimate of a workload's time, good only to divide time and to choose a sentinel."""
     if workload.file:
+        # Rough: ten multiply-accumulates a byte of the file.
         return 10.0 * _num_bytes(workload)
+    # 2e5 stands for what a block costs whatever its size, such as the call of its runtime.
     return sum(block_macs(spec) + 2e5 for spec in workload.specs)
 
 
 def _num_bytes(workload: Workload) -> int:
-    """Return about how much memory the weights of a workload take."""
+    """Return about how many bytes the weights of a workload take."""
     return workload.file.path.stat().st_size if workload.file else 4 * sum(map(block_params, workload.specs))
 
 
 def _in_groups(workloads: Sequence[Workload], capacity_bytes: float) -> list[list[Workload]]:
-    """Return the workloads in as few groups as fit the capacity, of about one size, in their order."""
+    """Return the workloads in their order, in as few groups of similar size as the capacity allows."""
     sizes = np.array([_num_bytes(workload) for workload in workloads])
     num_groups = min(int(np.ceil(sizes.sum() / capacity_bytes)), len(workloads))
     before = np.cumsum(sizes) - sizes
@@ -341,5 +351,6 @@ def _in_groups(workloads: Sequence[Workload], capacity_bytes: float) -> list[lis
 
 def _choose_sentinel(workloads: Sequence[Workload]) -> Workload:
     """Return the block of median size, or the smallest network where there is no block."""
+    # A block of median size is long enough to time well and short enough to be timed three times a round.
     blocks = sorted((workload for workload in workloads if len(workload.specs) == 1), key=_weight)
     return blocks[len(blocks) // 2] if blocks else min(workloads, key=_weight)

@@ -1,4 +1,4 @@
-"""The journal of a profile run: every round is on disk before the next begins, so a killed run loses no row."""
+"""The journal of a profile run: rounds are on disk before the next few are timed, so a killed run loses only those."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _SCHEMA_VERSION = 1
 class Journal:
     """The records of all processes, kept at `path` where there is one.
 
-    The first line tells what is measured; each other line holds some rounds of one process.
+    The first line says what is measured. Every other line holds rounds of a process, the marks of a group, or that a
+    process is finished.
     """
 
     def __init__(self, path: Path | None, *, tolerance: float) -> None:
@@ -43,7 +44,7 @@ class Journal:
         With `resume` they and the records come from the journal, where there is one; else the journal is begun anew.
 
         Raises:
-            RunError: the journal is of other workloads, another plan or other conditions.
+            RunError: the journal is of other workloads, another seed, plan or conditions, or a line of it is damaged.
         """
         head = {
             "schema_version": _SCHEMA_VERSION,
@@ -70,7 +71,7 @@ class Journal:
         return self._records.setdefault((group, process), ProcessRecord(num_workloads, tolerance=self._tolerance))
 
     def mark(self, group: int, marks: Sequence[str]) -> None:
-        """Keep the word, or nothing, that warns of each workload of a group."""
+        """Keep the mark of each workload of a group, a word that warns of its times or ""."""
         if self._marks.get(group) != tuple(marks):
             self._marks[group] = tuple(marks)
             if self._path is not None:
@@ -87,7 +88,7 @@ class Journal:
             append_jsonl(self._path, {"group": group, "process": process, **chunk.to_dict()})
 
     def finish(self, group: int, process: int, *, budget_seconds: float) -> None:
-        """Keep that a process has done what it could within the time for all workloads."""
+        """Record that a process has done what it could within `budget_seconds` for all workloads."""
         self._records[group, process].budget_seconds = budget_seconds
         if self._path is not None:
             append_jsonl(self._path, {"group": group, "process": process, "budget_seconds": budget_seconds})
@@ -98,7 +99,7 @@ class Journal:
         return sum(record.spent_seconds for record in self._records.values())
 
     def _check_same(self, found: dict[str, Any], expected: dict[str, Any]) -> None:
-        # Clocks and load are another at every look; the time budget may be raised by who resumes.
+        # Clocks and load differ each time they are read; whoever resumes may raise the time budget.
         for key in ("schema_version", "workloads", "seed"):
             if found.get(key) != expected[key]:
                 self._refuse(key)

@@ -1,7 +1,7 @@
 """Workloads are built in another random order in each process.
 
-What is built first lies in other memory than what follows. In one order that is the same for all processes, the first
-networks of a run were more than 1 % slower than the rest, and a calibration that was fitted to them was off by as much.
+Where a model lies in memory depends on when it is built. With the same order in all processes, the first networks of a
+run were more than 1 % slower than the rest, and a calibration that was fitted to them was off by as much.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The vocabulary of measuring: what is asked for, under which conditions it was run, and what came out."""
+"""The vocabulary of measuring: the plan, the conditions of a run, its results, and what is timed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ofa_hw.formats.folded import FoldedBlock, random_block
 from ofa_hw.space import ArchConfig, SearchSpace
 
 MAX_MS = 1e7
-"""No block takes hours: a greater number is a slip of the pen."""
+"""Nearly three hours: no block takes longer, so that a greater number is a mistake of unit or format."""
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
 
@@ -25,10 +25,10 @@ class MeasurementPlan:
     """How to measure: under which conditions, how precisely, and for how long at most.
 
     `cpu_mask` is hexadecimal as taskset takes it (`0x2` is core 1); None leaves the choice to the device.
-    A workload is timed until the half width of its median's 95 % interval is `target_relative_ci` of the median in
-    each of `num_processes` fresh processes, `min_runs` times in all at least. `max_seconds` bounds all that is done for
-    the workloads together, opening and checking them too; where it is short, fewer processes are begun. Rounds whose
-    sentinel is slower than usual by more than `tolerance` are repeated.
+    In each of `num_processes` fresh processes a workload is timed until the half width of its median's 95 % interval is
+    at most `target_relative_ci` of the median, and at least `min_runs` times over all processes. `max_seconds` bounds
+    the whole run, opening and checking included; where it is short, fewer processes are begun. Rounds whose sentinel or
+    whose typical workload is slower than usual by more than `tolerance` are repeated.
 
     Raises:
         InvalidInputError: a value is outside its range.
@@ -59,9 +59,9 @@ class MeasurementPlan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConditions:
-    """What a latency depends on beside the block: one set of conditions a table.
+    """What a latency depends on beside the block; all rows of a table share one set of conditions.
 
-    `governor` and `clocks` are what the machine tells, `unknown` where it tells nothing.
+    `governor` and `clocks` are what the machine reports, `unknown` where it reports nothing.
     """
 
     device: str
@@ -81,9 +81,9 @@ class Timing:
 
     `median_ms` is the mean of the medians of the processes; `mad_ms` the median absolute deviation; `ci_low_ms` and
     `ci_high_ms` bound the 95 % interval of the median within processes; `process_spread` is the largest distance
-    between medians of processes, as a fraction of the median. `marks` are words, parted by blanks, that warn of the
-    row: `wide` (the interval is wider than was asked for), `contended`, `drift`, `launch-bound`. What a published table
-    does not tell is None.
+    between medians of processes, as a fraction of the median. `marks` are words, separated by blanks, that warn of the
+    row, such as `wide` (the interval is wider than was asked for), `contended`, `drift`, `launch-bound`. What a
+    published table does not say is None.
 
     Raises:
         InvalidInputError: a latency is not finite and positive, or the values contradict each other.
@@ -120,7 +120,7 @@ class Timing:
 
     @property
     def relative_ci(self) -> float:
-        """Half the interval's width as a fraction of the median."""
+        """Half the width of the interval, as a fraction of the median."""
         return (self.ci_high_ms - self.ci_low_ms) / 2 / self.median_ms
 
 
@@ -141,7 +141,7 @@ class NetworkMeasurement(Timing):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """A model that somebody made, in the format of a runtime; `shapes` are those of inputs by name that it leaves open.
+    """A model file that somebody else made; `shapes` gives, by name, those of inputs that it leaves open.
 
     Raises:
         InvalidInputError: a shape is not of whole numbers above 0.

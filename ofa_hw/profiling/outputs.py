@@ -1,4 +1,4 @@
-"""Whether a device computes what torch computes: else it is another block whose latency is told."""
+"""Whether a device computes what torch computes; if not, its latency would be that of another block."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ofa_hw.profiling.measurement import MeasurementPlan, Workload, random_input
 from ofa_hw.profiling.protocol import Session
 
 _TOLERANCES = {"float32": 1e-4, "float16": 3e-2, "bfloat16": 2e-1, "int8": 0.3}
-"""The largest difference from torch in units of the output's spread; of int8 the root mean square of differences."""
+"""The largest allowed difference from torch, in standard deviations of the output; for int8 the root mean square."""
 
 
 def check_outputs(session: Session, workloads: Sequence[Workload], plan: MeasurementPlan, *, device: str) -> None:
-    """Return where every chain of blocks computes on the device what torch computes; of files nobody knows.
+    """Check that every chain of blocks computes on the device what torch computes; model files have no reference.
 
     Raises:
         DeviceError: naming the first workload that does not, with the largest difference.
@@ -38,7 +38,7 @@ def check_outputs(session: Session, workloads: Sequence[Workload], plan: Measure
 
 @contextlib.contextmanager
 def torch_on_one_thread() -> Iterator[None]:
-    """Let torch compute on one thread in here.
+    """Let torch compute on one thread inside this context.
 
     Blocks are small: several threads gain nothing, and on a busy machine they wait for one another at every layer. A
     check of 159 blocks took 11.5 s with two threads beside two busy processes, and 0.8 s with one.
@@ -60,6 +60,7 @@ def _check(
         raise DeviceError(f"{device}: the output of {name} must be of shape {expected.shape}; came {came.shape}")
     differences = np.abs(came - expected) / max(float(expected.std()), 1e-6)
     difference = float(np.sqrt((differences**2).mean()) if dtype == "int8" else differences.max())
+    # Written so that NaN fails too.
     if not difference <= _TOLERANCES[dtype]:
         raise DeviceError(
             f"{device}: the output of {name} must equal torch's within {_TOLERANCES[dtype]:g} of its spread; "

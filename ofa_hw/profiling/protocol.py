@@ -1,4 +1,4 @@
-"""What an adapter to a runtime must do: build workloads in a fresh process, and time them in the order it is told."""
+"""What an adapter to a runtime must do: build workloads in a fresh process, and time them in a given order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ofa_hw.profiling.measurement import MAX_MS, MeasurementPlan, RunConditions,
 class Times:
     """What a `Session` timed: `ms` for one execution, for each entry of the order that it was given.
 
-    `is_disturbed` tells for each entry whether the operating system took the core away meanwhile.
-    `others_load` is how many of the device's `num_cores` cores other processes kept busy, 0 where nothing tells.
+    `is_disturbed` says for each entry whether the operating system took the core away meanwhile.
+    `others_load` is how many of the device's `num_cores` cores other processes kept busy, 0 where it is unknown.
 
     Raises:
-        DeviceError: a time is no number of milliseconds above 0, or the load is none: what is not a time of the
-            device must not become one.
+        DeviceError: a time is no number of milliseconds above 0 and at most `MAX_MS`, or the load is no number of 0 or
+            more.
     """
 
     ms: tuple[float, ...]
@@ -52,10 +52,10 @@ class Session(Protocol):
     """Workloads that are built and ready in one fresh process on the device."""
 
     marks: tuple[str, ...]
-    """For each workload the words that warn of its times, or nothing."""
+    """For each workload a word that warns of its times, or ""."""
 
     def run(self, index: int, x_BCHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
-        """Return the output of the workload with this index (BCHW, or logits); None where the runtime tells none."""
+        """Return the output of the workload with this index (BCHW, or logits); None where the runtime gives none."""
         ...
 
     def time(self, order: Sequence[int], repeats: Sequence[int]) -> Times:
@@ -72,12 +72,12 @@ class Profiler(Protocol):
 
     device: Device
     method: str
-    """What the clock was put around, in a few words for the table's head."""
+    """What is inside the clock, in a few words for the rows of a table."""
     model_suffixes: tuple[str, ...]
-    """How the names of model files end that it opens, such as `.tflite`; () where it times blocks only."""
+    """The suffixes of the model files that it opens, such as `.tflite`; () where it times only blocks."""
 
     def check(self) -> None:
-        """Return where the device and its runtime answer now.
+        """Check that the device and its runtime answer now.
 
         Raises:
             MissingDependencyError: a package is missing; the message names the extra.
@@ -90,7 +90,7 @@ class Profiler(Protocol):
         ...
 
     def state(self) -> Mapping[str, str]:
-        """Return what the machine tells of itself now: host, clocks, temperature, load, battery."""
+        """Return what the machine reports now: host, clocks, temperature, load, battery."""
         ...
 
     def capacity_bytes(self) -> float:

@@ -1,4 +1,4 @@
-"""What a process of a profile run has timed so far: which rounds count, and when it is enough."""
+"""What a process of a profile run has timed so far, which rounds of it count, and whether they are enough."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_SAMPLES = 3
 
 
 _MIN_FOR_LEVEL = 8
-"""With fewer samples in a round, its level would be noise."""
+"""The fewest samples in a round from which a level is computed; of fewer it would be noise."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Round:
 class Chunk:
     """Rounds that were timed in one go, within `seconds`, while others kept `others_load` of `num_cores` cores busy.
 
-    `spent_seconds` is what the process took since its last chunk or its beginning: opening and warming up too.
+    `spent_seconds` is the time since the process's last chunk or its start, opening and warming up included.
     """
 
     rounds: tuple[Round, ...]
@@ -64,7 +64,7 @@ class Chunk:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Chunk:
-        """Return the chunk that `to_dict` wrote; earlier journals told neither cores nor what was spent."""
+        """Return the chunk that `to_dict` wrote; earlier journals had neither cores nor spent seconds."""
         return cls(
             rounds=tuple(Round.from_dict(timed) for timed in value["rounds"]),
             seconds=value["seconds"],
@@ -108,7 +108,8 @@ class ProcessRecord:
 
     @property
     def is_contended(self) -> bool:
-        """Whether other processes took so much of the device that times may be longer than they are alone."""
+        """Whether other processes used so much of the device that times may be longer than on an idle one."""
+        # An idle system keeps a fraction of each core busy with its own services.
         return self.others_load > 0.2 + 0.1 * self.num_cores or self.disturbed_fraction > 0.1
 
     @property
@@ -122,10 +123,11 @@ class ProcessRecord:
         return np.array(self._sentinels)
 
     def levels(self) -> Floats:
-        """Return how slow the machine was in each round (num_rounds,), 1 where as quick as in its quicker quarter.
+        """Return how slow the machine was in each round (num_rounds,); 1 is as fast as in its fastest quarter.
 
-        It is the median over the round's workloads of their time against their own lower quartile; small blocks live
-        in the core's caches, so the sentinel alone would not notice who competes for memory.
+        It is the median over the round's samples of time divided by the lower quartile of the same workload. The
+        sentinel alone would not do: a small block lives in the core's caches and does not notice who competes for
+        memory.
         """
         index, ms, number = self._flat()
         quick = np.array([np.quantile(times, 0.25) if len(times) else 1.0 for times in _split(index, ms, self._width)])
@@ -133,22 +135,23 @@ class ProcessRecord:
         return np.array([np.median(of_round) if len(of_round) >= _MIN_FOR_LEVEL else 1.0 for of_round in ratios])
 
     def counted(self) -> npt.NDArray[np.bool_]:
-        """Return whether each round counts (num_rounds,): sentinel and level are near the lower quartile of all."""
+        """Return whether each round counts (num_rounds,): its sentinel and level are near their lower quartiles."""
         if not self.rounds:
             return np.zeros(0, bool)
         sentinels, levels = self.sentinels(), self.levels()
+        # Noise only ever adds time, so the lower quartile is a better norm than the median.
         is_near = sentinels <= np.quantile(sentinels, 0.25) * (1 + self.tolerance)
         return is_near & (levels <= np.quantile(levels, 0.25) * (1 + self.tolerance))
 
     def samples(self) -> tuple[list[Floats], list[bool]]:
-        """Return each workload's samples in milliseconds, and whether disturbed ones had to be taken.
+        """Return each workload's samples in milliseconds, and whether ones that should not count had to be used.
 
-        Samples are undisturbed and of rounds that count; where these are fewer than `MIN_SAMPLES`, all are taken.
+        Used are undisturbed samples of rounds that count; where a workload has fewer than `MIN_SAMPLES`, all of its.
         """
         return self._samples(np.ones(len(self.rounds)))
 
     def ratios(self) -> list[Floats]:
-        """Return each workload's samples as multiples of what the sentinel took in the same round, which are paired."""
+        """Return each workload's samples divided by the sentinel's median in the same round."""
         return self._samples(self.sentinels())[0]
 
     def _samples(self, unit_ms: Floats) -> tuple[list[Floats], list[bool]]:
@@ -160,6 +163,7 @@ class ProcessRecord:
         is_clean = self.counted()[number] & ~np.concatenate([timed.is_disturbed for timed in self.rounds])
         every = _split(index, ms, self.num_workloads)
         clean = _split(index[is_clean], ms[is_clean], self.num_workloads)
+        # Fewer may be all there are.
         is_short = [len(samples) < min(MIN_SAMPLES, len(every[i])) for i, samples in enumerate(clean)]
         return [every[i] if is_short[i] else clean[i] for i in range(self.num_workloads)], is_short
 
@@ -175,7 +179,7 @@ class ProcessRecord:
         ]
 
     def missing(self) -> list[int]:
-        """Return the workloads with fewer samples than are worth a row, whether these count or not."""
+        """Return the workloads with fewer than `MIN_SAMPLES` samples, whether these count or not."""
         orders = np.array([index for timed in self.rounds for index in timed.order], np.int64)
         counts = np.bincount(orders, minlength=self._width)
         return [index for index in range(self.num_workloads) if counts[index] < MIN_SAMPLES]
@@ -194,7 +198,7 @@ class ProcessRecord:
         )
 
     def drift(self) -> float:
-        """Return by what fraction the sentinel is slower in the last third of the rounds than in the first."""
+        """Return by what fraction the sentinel is slower in the last third of rounds than in the first; 0 below six."""
         sentinels = self.sentinels()[self.counted()]
         if len(sentinels) < 6:
             return 0.0

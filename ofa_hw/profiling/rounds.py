@@ -1,8 +1,9 @@
 """The measuring loop of one process: interleaved random rounds, until every median is known well enough.
 
-Workloads are timed in rounds, each in a new random order, so that what the machine does meanwhile falls on all alike.
-Before every timed sample the workload runs once untimed. A sentinel, timed three times a round, tells drift and
-contention: a round in which it is slow is repeated. Samples during which the core was taken away do not count.
+Workloads are timed in rounds, each in a new random order, so that what the machine does meanwhile affects all alike.
+Before every timed sample the workload runs once untimed. A sentinel, timed three times a round, shows drift and
+contention: a round in which it or the typical workload is slow is repeated. Samples during which the core was taken
+away do not count.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from ofa_hw.profiling.record import Chunk, ProcessRecord, Round
 _MIN_SAMPLE_MS = 0.1
 """Shorter samples are batched: many executions with the clock around all of them."""
 _SENTINEL_SAMPLE_MS = 0.3
+"""Longer, since every other sample of its round is judged by it."""
 _WARM_UP_SECONDS = 0.2
 _CHUNK_SECONDS = 0.5
-"""How much is timed between two looks at the precision, and lost at most when the run is killed."""
+"""How much is timed between two checks of the precision; a killed run loses that much, or one round if it is longer."""
 
 _MAX_REPEATS = 1000
-"""Whatever takes less than a ten thousandth of a millisecond is no model."""
+"""Enough for models of 0.1 microseconds; nothing is faster."""
 
 
 def time_rounds(
@@ -43,15 +45,16 @@ def time_rounds(
 ) -> None:
     """Time the workloads of `session`, the last of which is the sentinel, until `record` has enough of each.
 
-    The time of this process runs from `begun` to `deadline`, as `clock` tells it: no round begins that would end later,
-    but where a workload has too few samples for a row. `keep` is called for every few rounds and adds them to the
-    record, then `tell` with the fraction of the work that is done.
+    This process has from `begun` to `deadline` on `clock`: no round begins that would end later, except while a
+    workload has too few samples for a row. After every few rounds `keep` is called, which adds them to the record, and
+    then `tell` with the fraction of the work that is done.
     """
     last = begun
     estimates, overhead_seconds = _warm_up(session, record.num_workloads + 1, clock)
     repeats = np.clip(np.ceil(_MIN_SAMPLE_MS / estimates), 1, _MAX_REPEATS).astype(int)
     repeats[-1] = np.clip(math.ceil(_SENTINEL_SAMPLE_MS / estimates[-1]), 1, _MAX_REPEATS)
     entry_seconds = overhead_seconds + estimates * (repeats + 1) / 1e3
+    # How many times as long as estimated the last chunk took.
     pace = 1.0
     while active := workloads_to_time(record, plan):
         left = deadline - clock()
@@ -61,7 +64,7 @@ def time_rounds(
             if not active:
                 return
             round_seconds = pace * _seconds_of(active, entry_seconds)
-        # Twice as many each time: no more than half of what precise workloads got was in vain.
+        # As many rounds again as there are: a workload that became precise meanwhile has at most twice what it needs.
         wanted = max(_min_samples(plan) - len(record.rounds), len(record.rounds), 1)
         num_rounds = max(min(int(min(_CHUNK_SECONDS, left) / round_seconds), wanted), 1)
         orders = [_shuffled(active, record.num_workloads, rng) for _ in range(num_rounds)]
@@ -92,7 +95,7 @@ def workloads_to_time(record: ProcessRecord, plan: MeasurementPlan) -> list[int]
 
 
 def _seconds_of(active: list[int], entry_seconds: npt.NDArray[np.float64]) -> float:
-    """Return what a round of the workloads `active` takes, with the sentinel at three places."""
+    """Return the seconds that a round of the workloads `active` takes, with three samples of the sentinel."""
     return float(entry_seconds[active].sum() + 3 * entry_seconds[-1])
 
 
@@ -101,20 +104,22 @@ def _min_samples(plan: MeasurementPlan) -> int:
 
 
 def _warm_up(session: Session, num: int, clock: Callable[[], float]) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the least time of each workload in milliseconds (num,), after `_WARM_UP_SECONDS` at least.
+    """Return the least time of each workload in milliseconds (num,), after running for `_WARM_UP_SECONDS` or more.
 
-    The second value is what an entry of an order costs in seconds beyond its executions: little in a worker, much
-    where each starts a process on a phone.
+    The second value is the overhead of each entry of an order, in seconds beyond its executions: little in a worker,
+    much where each entry starts a process on a phone.
     """
     least, overhead = np.full(num, np.inf), np.inf
     end = clock() + _WARM_UP_SECONDS
     for _ in range(1000):
         begin = clock()
         ms = np.array(session.time(range(num), [1] * num).ms)
+        # Twice, since each was executed once untimed before.
         overhead = min(overhead, (clock() - begin - 2 * float(ms.sum()) / 1e3) / num)
         least = np.minimum(least, ms)
         if clock() > end:
             break
+    # A coarse clock may measure 0.
     return np.maximum(least, 1e-6), max(overhead, 0.0)
 
 

@@ -34,6 +34,7 @@ def median_interval(samples: npt.ArrayLike) -> tuple[float, float]:
     which covers less.
     """
     ordered = np.sort(np.asarray(samples, np.float64))
+    # The mean of the binomial is n / 2, its standard deviation sqrt(n) / 2.
     rank = max(int((len(ordered) - _Z_95 * len(ordered) ** 0.5) / 2), 0)
     return float(ordered[rank]), float(ordered[len(ordered) - 1 - rank])
 
@@ -49,7 +50,8 @@ def relative_half_width(samples: npt.ArrayLike) -> float:
 def summarise(processes: Sequence[npt.ArrayLike]) -> Summary:
     """Return the summary of samples in milliseconds, one sequence for each process that has any.
 
-    Processes count alike, however many samples each has; the half widths of their intervals add up in squares.
+    Every process has the same weight, however many samples it has. The interval is that of a mean of independent
+    medians: half widths add in squares and are divided by the number of processes.
     """
     arrays = [np.asarray(samples, np.float64) for samples in processes if np.size(samples)]
     medians = np.array([np.median(samples) for samples in arrays])

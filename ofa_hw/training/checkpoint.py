@@ -1,4 +1,4 @@
-"""Where training stands, in one file: weights, teacher, momentum as safetensors, the position in its header."""
+"""The state of training in one safetensors file: the tensors of `Learner.state`, the position in its header."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ofa_hw.training.guard import Health
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Position:
-    """How far training is: `step` steps of phase `phase`, `num_rows` rows of the journal, `seconds` of work."""
+    """How far training is: `step` steps into phase `phase`, `num_rows` rows in the journal, after `seconds` of work."""
 
     phase: int = 0
     step: int = 0
@@ -38,13 +38,13 @@ class Checkpoint:
 
 
 EARLY = "-early"
-"""Ends the name of a checkpoint that was written by the clock or at a signal, to which no rollback goes."""
+"""Ends the name of a checkpoint that was written because of the clock or a signal; rollbacks never go to these."""
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2, is_early: bool = False) -> Path:
     """Write `checkpoint` into `folder`, remove all but the last `keep` and the last early one, return its path.
 
-    One that is not early ends what the early ones were for: they go.
+    A regular checkpoint replaces all early ones.
     """
     position = checkpoint.position
     metadata = {"position": json.dumps(dataclasses.asdict(position)), "config": checkpoint.config}
@@ -59,17 +59,19 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2, is_
 
 def _paths(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the checkpoints of `folder` that were due by their step, then the early ones, each from first to last."""
+    # Numbers are padded with zeros, so that names sort by phase and step.
     paths = sorted(folder.glob("phase*.safetensors"))
     return [path for path in paths if EARLY not in path.name], [path for path in paths if EARLY in path.name]
 
 
 def read_last_checkpoint(folder: Path, *, with_early: bool = True) -> Checkpoint | None:
-    """Return the checkpoint of `folder` that is furthest, early ones included or not; None where there is none.
+    """Return the furthest checkpoint of `folder`, early ones only if `with_early`; None where there is none.
 
     Raises:
         RunError: the file is damaged.
     """
     regular, early = _paths(folder)
+    # At the same step the regular one is last: "-" sorts before ".".
     paths = sorted(regular + early) if with_early else regular
     if not paths:
         return None
@@ -100,7 +102,7 @@ def read_weights(path: Path, like: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def require_shapes(path: Path, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
-    """Do nothing where the `tensors` of `path` have the names and shapes of `like`; RunError where they do not."""
+    """Check that the `tensors` of `path` have the names and shapes of `like`; RunError where they do not."""
     if {key: tensor.shape for key, tensor in tensors.items()} != {key: tensor.shape for key, tensor in like.items()}:
         raise RunError(f"{path} holds the weights of another space or class count than config.toml names")
 

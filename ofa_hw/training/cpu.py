@@ -1,4 +1,4 @@
-"""What makes torch quick on a CPU and is not torch's own business."""
+"""Settings outside torch that make it fast on a CPU: the allocator, and threads that compute side by side."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+"""Names of options of glibc's mallopt, from malloc.h."""
 _ONE_GIB = 1 << 30
 
 
 def prepare_cpu(threads: int | None = None) -> int:
     """Set torch's threads (None: this process's share of the cores) and glibc's allocator; return the threads.
 
-    By default glibc gives large blocks back to the system at each free and faults them in again at each step, which
-    costs a supernet about a tenth of its speed.
+    By default glibc returns large blocks to the system when they are freed, and their pages are mapped anew at the next
+    step, which costs a supernet about a tenth of its speed.
     """
     import torch
 
@@ -34,13 +35,14 @@ def prepare_cpu(threads: int | None = None) -> int:
 def one_core_pool(num_workers: int) -> ThreadPoolExecutor:
     """Return `num_workers` threads in which torch computes on one core each.
 
-    Whole networks side by side keep small cores busier than all cores on one layer, do not wait for each other at
-    every layer where something else is running, and give the same figures whatever their number.
+    Whole networks side by side use cores better than one layer split over all cores. They do not wait for each other at
+    every layer, which is slow if something else is running, and the results do not depend on the number of workers.
     """
     import torch
 
     pool = ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
-    # oneDNN's threads belong to a thread, MKL's to the process: they are set here once, not at the first task.
+    # set_num_threads is for the calling thread in oneDNN, but for the whole process in MKL. So workers are started now,
+    # by tasks of no length, and the number is restored behind them.
     threads = torch.get_num_threads()
     list(pool.map(abs, range(num_workers)))
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""A subnet's scores: extracted, batch norm re-estimated, judged on one split."""
+"""A subnet's scores: it is extracted, its batch norm recalibrated, and judged on one split."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ofa_hw.training.ranks import ALONE, Ranks
 BATCH_SIZE = 250
 """Images in a batch, both where statistics are taken and where subnets are judged."""
 JUDGED_TOGETHER = 16
-"""Subnets in a tree, whose weights are in memory at once."""
+"""Subnets in a tree; the weights of all of them are in memory at once."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def score_logits(logits: Tensor, labels: Tensor) -> Scores:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Marks:
-    """What each image of a batch, or of several, adds to the scores: `is_right` and `true_log_prob`, both (n,)."""
+    """What each image of one batch or several contributes to the scores: `is_right` and `true_log_prob`, both (n,)."""
 
     is_right: Tensor
     true_log_prob: Tensor
@@ -76,6 +76,7 @@ class _Marks:
         return Scores(
             top1=self.is_right.double().mean().item(),
             mean_true_prob=self.true_log_prob.exp().mean().item(),
+            # Rounding may put a certain network above 0, which no log-likelihood is.
             mean_log_likelihood=min(self.true_log_prob.mean().item(), 0.0),
             num_images=len(self.is_right),
         )
@@ -101,7 +102,7 @@ class SubnetJudge:
         self.stop = threading.Event()
 
     def calibrated(self, arch: ArchConfig) -> nn.Sequential:
-        """Return `arch` as a network of its own, its batch norm re-estimated, in eval mode."""
+        """Return `arch` as a network of its own, its batch norm recalibrated, in eval mode."""
         subnet = channels_last(self.net.extract(arch))
         recalibrate_batch_norm(subnet, self.calibration.all_at(arch.resolution, BATCH_SIZE))
         return subnet.eval()
@@ -137,10 +138,10 @@ def sorted_by_prefix(space: SearchSpace, archs: Iterable[ArchConfig]) -> list[Ar
 def evaluate_all(
     judge: SubnetJudge, archs: Iterable[ArchConfig], *, num_workers: int = 2, ranks: Ranks = ALONE
 ) -> Iterator[EvaluatedArch]:
-    """Yield what `judge` says of each of `archs`, in their order; processes and `num_workers` threads share the work.
+    """Yield the scores by `judge` of each of `archs`, in order; processes and `num_workers` threads share the work.
 
-    Neighbours that begin alike share their first blocks: sort them by `sorted_by_prefix` before. One core for each
-    group of subnets is faster than all cores for one, and gives the same figures whatever their number.
+    Subnets that follow each other and begin alike share their first blocks: sort them by `sorted_by_prefix` before. One
+    core for each group of subnets is faster than all cores for one, and the scores do not depend on how many there are.
     """
     groups = [
         of_size[first : first + JUDGED_TOGETHER]
@@ -149,6 +150,7 @@ def evaluate_all(
     ]
     pool = one_core_pool(num_workers)
     try:
+        # Process r judges groups r, r + size, ...: in each turn below every process has one.
         own = pool.map(judge.judge_together, groups[ranks.rank :: ranks.size])
         for first in range(0, len(groups), ranks.size):
             at_once = groups[first : first + ranks.size]
@@ -169,7 +171,8 @@ def _runs_of_resolution(archs: Iterable[ArchConfig]) -> Iterator[list[ArchConfig
 def _gathered(
     judge: SubnetJudge, groups: Sequence[Sequence[ArchConfig]], own: Sequence[EvaluatedArch], ranks: Ranks
 ) -> Iterator[EvaluatedArch]:
-    """Yield what all processes say, each of its own group of `groups`; numbers alone are exchanged."""
+    """Yield the samples of all processes, each of which judged one of `groups`; only numbers are exchanged."""
+    # All processes must bring the same shape: short groups, or none, are filled up with zeros.
     table = torch.zeros(JUDGED_TOGETHER, 3, dtype=torch.float64)
     for row, sample in zip(table, own, strict=False):
         row[:] = torch.tensor([sample.top1, sample.mean_true_prob, sample.mean_log_likelihood], dtype=torch.float64)

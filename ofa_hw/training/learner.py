@@ -1,4 +1,4 @@
-"""One step of training: what each subnet learns from a batch, summed over subnets and processes, and applied."""
+"""One step of training: gradients of each subnet on a batch, summed over subnets, averaged over processes, applied."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What the subnets of one step learn from; of the images, by resolution, only this process's part."""
+    """What the subnets of one step learn from; `images`, by resolution, are this process's part of the batch."""
 
     archs: tuple[ArchConfig, ...]
     images: Mapping[int, Tensor]
@@ -34,7 +34,7 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Lesson:
-    """The logits and loss of one subnet, and its gradient for every parameter, None where it has no part in it."""
+    """The logits and loss of one subnet, and its gradient for every parameter; None for those that it does not use."""
 
     logits: Tensor
     loss: Tensor
@@ -53,7 +53,7 @@ class Learner:
         self.config, self.ranks, self.pool = config, ranks, pool
         self.teacher: nn.Module | None = None
         num_nets = max(phase.num_subnets for phase in config.phases)
-        # The first one's statistics are kept.
+        # Twins share the weights; of batch-norm statistics only those of the first net are kept.
         self._nets = [self.net, *(self.net.twin() for _ in range(num_nets - 1))]
         for twin in self._nets:
             group = ranks.new_group()
@@ -61,7 +61,7 @@ class Learner:
                 synchronise_norms(twin, group)
         self._parameters = list(self.net.parameters())
         self._scaler = torch.amp.GradScaler(ranks.device.type, enabled=config.precision == "fp16")
-        self._scaler.scale(torch.zeros(1, device=ranks.device))  # makes its parts, which threads must not do at once
+        self._scaler.scale(torch.zeros(1, device=ranks.device))  # creates its state now: threads would race for it
         self._average: dict[str, Tensor] = {}
         self.optimizer = self._new_optimizer()
 
@@ -69,20 +69,21 @@ class Learner:
 
     @torch.no_grad()
     def soft_labels(self, x_BCHW: Tensor) -> Tensor:
-        """Return what the teacher says of the images, (n, num_classes)."""
+        """Return the teacher's probabilities (n, num_classes) for the images."""
         assert self.teacher is not None, "a phase that distils comes after the largest network was trained"
         with self._cast():
             logits = self.teacher(x_BCHW)
         return logits.float().softmax(1)
 
     def begin(self, phase: Phase, batch: Batch) -> list[Future[_Lesson]]:
-        """Let the subnets of `batch` learn; where they do so side by side, this returns at once."""
+        """Start the lessons of the subnets of `batch`; with a pool this returns before they are finished."""
         places = sorted(range(len(batch.archs)), key=lambda place: -num_macs(self.net.space, batch.archs[place]))
         lessons: dict[int, Future[_Lesson]] = {}
         if phase.in_place:
+            # The largest first: the others need its outputs as soft labels.
             lessons[0] = _done(self._learn(phase, batch, 0))
             batch = dataclasses.replace(batch, soft_labels=lessons[0].result().logits.softmax(1))
-        for place in places:  # the one that takes longest first
+        for place in places:  # by falling cost, so that no long one is left to the end
             if place in lessons:
                 continue
             if self.pool is not None and len(places) > 1:
@@ -101,6 +102,7 @@ class Learner:
         self.ranks.average([loss, *(p.grad for p in self._parameters if p.grad is not None)])
         self._scaler.unscale_(self.optimizer)
         if self.config.max_grad_norm:
+            # The gradient is a sum over subnets, and its limit with it.
             nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm * len(learnt))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -125,14 +127,15 @@ class Learner:
         return _Lesson(logits=logits.detach(), loss=loss.detach(), gradients=gradients)
 
     def _cast(self) -> torch.autocast:
-        # The state of one is for one thread.
+        # A new one each time: an autocast object belongs to one thread.
         dtype = _AUTOCAST.get(self.config.precision)
         return torch.autocast(self.ranks.device.type, dtype=dtype, enabled=dtype is not None)
 
     # ------------------------------------------------------------------------------------------ phases and state
 
     def begin_phase(self, phase: Phase) -> None:
-        """Make ready for the first step of `phase`: teacher, order of channels, momentum."""
+        """Prepare for the first step of `phase`: teacher, order of channels, momentum and average from the start."""
+        # Before channels are sorted and smaller widths trained, while the largest network is at its best.
         if phase.distill_weight and self.teacher is None:
             self._new_teacher()
         if phase.sort_stage is not None:
@@ -153,7 +156,7 @@ class Learner:
                 tensor.copy_(self._average[name])
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that the next step depends on, grouped by a prefix: net, teacher, momentum, average, scaler."""
+        """Return all that the next step depends on; prefixes group it: net, teacher, momentum, average, scaler."""
         tensors = {f"net.{key}": value for key, value in self.net.state_dict().items()}
         if self.teacher is not None:
             tensors |= {f"teacher.{key}": value for key, value in self.teacher.state_dict().items()}
@@ -168,7 +171,7 @@ class Learner:
         return tensors
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to what `state` returned."""
+        """Restore what `state` returned."""
         self.net.load_state_dict(group_of(state, "net"))
         self.teacher = None
         if group_of(state, "teacher"):
@@ -177,6 +180,7 @@ class Learner:
         momentum = group_of(state, "momentum")
         for name, parameter in self.net.named_parameters():
             if name in momentum:
+                # In the memory order of the parameter, which the file does not keep.
                 buffer = torch.empty_like(parameter).copy_(momentum[name])
                 self.optimizer.state[parameter]["momentum_buffer"] = buffer
         floats = self._floats()
@@ -209,6 +213,7 @@ class Learner:
     @torch.no_grad()
     def _move_average(self, step: int) -> None:
         if self._average:
+            # A short memory at first, so that the early weights do not weigh on the average.
             decay = min(self.config.average_decay, (1 + step) / (10 + step))
             floats = self._floats()
             torch._foreach_lerp_(list(self._average.values()), [floats[name] for name in self._average], 1 - decay)
@@ -225,6 +230,7 @@ def make_optimizer(net: nn.Module, *, learning_rate: float, momentum: float, wei
     parameters = list(net.parameters())
     return torch.optim.SGD(
         [
+            # Scales, shifts and biases are the parameters of one dimension.
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ],

@@ -1,7 +1,7 @@
 """Subnets that share their first blocks, run as one tree: what they share is calibrated and computed once.
 
-Batch statistics of a block depend on the images and on the blocks before it alone, so subnets of one resolution that
-begin alike have them in common. The tree is walked depth first, a batch at a time: what is in memory at once are the
+The batch statistics of a block depend only on the images and on the blocks before it, so that subnets of one resolution
+which begin with the same blocks share them. The tree is walked depth first, a batch at a time: memory holds the
 activations of one batch along one path, and the weights of the tree's blocks.
 """
 
@@ -22,9 +22,9 @@ from ofa_hw.space import ArchConfig
 
 
 class PrefixTree:
-    """Architectures of one resolution as networks whose common first blocks are one.
+    """Architectures of one resolution as networks that share the modules of their common first blocks.
 
-    What a subnet gives depends on itself alone, to the bit: the tree it stands in only saves work.
+    The output of a subnet does not depend on the others in the tree, to the bit: sharing only saves work.
     """
 
     @torch.no_grad()
@@ -40,6 +40,7 @@ class PrefixTree:
         for place, arch in enumerate(archs):
             node = self._root
             for module, spec in net.chain(arch):
+                # The same block of the supernet, acting as the same spec.
                 key = (id(module), spec)
                 if key not in node.children:
                     node.children[key] = _Node(channels_last(net.cut(module, spec)).eval(), spec, stop)
@@ -74,7 +75,7 @@ class PrefixTree:
 
 
 class _Node:
-    """A block after one path of blocks, and the blocks that come after it."""
+    """A block at the end of one path of blocks; its children are the blocks that follow it."""
 
     def __init__(self, block: nn.Module, spec: BlockSpec | None, stop: threading.Event) -> None:
         self.block, self.spec, self.stop = block, spec, stop
@@ -98,7 +99,7 @@ class _Node:
                 self.block.set_submodule(layer.norm, listener)
 
     def settle(self) -> None:
-        """Fold all that the listeners know into the convolutions before them."""
+        """Fold each batch norm, with the statistics of its listener, into the convolution before it."""
         for (conv_name, norm_name), listener in self.listeners.items():
             conv = self.block.get_submodule(conv_name)
             assert isinstance(conv, nn.Conv2d)
@@ -115,6 +116,7 @@ class _Node:
     def observe(self, x_BCHW: Tensor) -> None:
         """Pass a batch to all listeners below."""
         for child in self.children.values():
+            # A block that has no batch norm and nothing behind it, the classifier, need not run.
             if child.listeners or child.children:
                 child.observe(child.run(x_BCHW))
 
@@ -135,10 +137,11 @@ class _Listener(nn.Module):
         self.statistics: list[tuple[int, Tensor, Tensor]] = []
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        # It gives mean and biased variance in one pass; torch.var_mean takes forty times as long in channels_last.
+        # Mean and biased variance in one pass; torch.var_mean takes forty times as long in channels_last.
         mean, variance = torch.batch_norm_update_stats(x_BCHW, None, None, 0.0)
         self.statistics.append((len(x_BCHW), mean, variance))
         scale, shift = self._line(mean, variance)
+        # In place: the input is the fresh output of a convolution, which nothing else reads.
         return torch.addcmul(shift[:, None, None], x_BCHW, scale[:, None, None], out=x_BCHW)
 
     def fold_into(self, conv: nn.Conv2d) -> None:

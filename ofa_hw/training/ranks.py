@@ -1,6 +1,6 @@
-"""The processes that work together: which of them this is, what is its part, how they add up what they found.
+"""The processes that work together: which of them this is, its part of the work, and how results are exchanged.
 
-`torchrun` or SLURM starts them and says so in the environment. Alone is one of one, by the same code.
+`torchrun` or SLURM starts them and sets the environment variables. A single process is rank 0 of 1, by the same code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ofa_hw.training.batches import CPU
 from ofa_hw.training.cpu import available_cores
 
 _PATIENCE = dt.timedelta(minutes=30)
-"""How long a process waits for the others; that one of them has ended is noticed at once."""
+"""How long a process waits for others that are slow; one that has ended is noticed at once."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one process that writes files and tells the user."""
+        """Whether this is the one process that writes files and reports to the user."""
         return self.rank == 0
 
     def part_of(self, num: int) -> slice:
@@ -72,7 +72,7 @@ class Ranks:
         return parts
 
     def wait(self) -> None:
-        """Go on when all processes are here."""
+        """Return when all processes have called this."""
         self.gather(torch.zeros(1, device=self.device))
 
 
@@ -81,9 +81,9 @@ ALONE = Ranks()
 
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
-    """Yield what the environment says of this process (`RANK`, `WORLD_SIZE` and so on), connected with the others.
+    """Yield the ranks that the environment describes (`RANK`, `WORLD_SIZE` and so on), connected with each other.
 
-    On GPUs the processes speak by NCCL, else by Gloo.
+    On GPUs the processes communicate by NCCL, else by Gloo.
 
     Raises:
         RunError: there are more processes here than cores or GPUs, or another process has ended before its time.
@@ -117,4 +117,5 @@ def join_ranks() -> Iterator[Ranks]:
 
 
 def _is_of_the_connection(error: RuntimeError) -> bool:
+    # Gloo raises plain RuntimeErrors.
     return isinstance(error, dist.DistError) or "gloo" in str(error).lower()

@@ -1,4 +1,4 @@
-"""The predictor's training data: many subnets of one supernet, each evaluated, in a journal that can be continued."""
+"""The predictor's training data: scores of many subnets of one supernet, in a journal that can be continued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ofa_hw.training.runs import load_supernet, num_calibration_images, open_ima
 from ofa_hw.training.start import require_classifier
 
 SORTED_TOGETHER = 1000
-"""Subnets in a round: the more of them are sorted, the more they share; a broken call leaves whole rounds uniform."""
+"""Subnets in a round, which is sorted. More of them share more blocks; but the last round of an interrupted call is a
+part of a sorted list, no uniform sample, while all rounds before it are whole."""
 
 
 def draw_distinct(space: SearchSpace, num: int, seed: int) -> list[ArchConfig]:
@@ -27,6 +28,7 @@ def draw_distinct(space: SearchSpace, num: int, seed: int) -> list[ArchConfig]:
 
     The first n of a longer list are the list of n.
     """
+    # A stream of its own: another use of the same seed must not draw the same networks.
     rng = np.random.default_rng([seed, 0x5A3])
     found: dict[ArchConfig, None] = {}
     num = min(num, space.num_archs)
@@ -62,7 +64,7 @@ def sample_run(
         net, images = load_supernet(run, device=ranks.device), open_images(run, device=ranks.device)
         checkpoint = sha256_of(run.supernet_path)
         done = read_samples(run.samples_path)
-        ranks.wait()  # what the first writes is not read by another any more
+        ranks.wait()  # from here on the first process writes: all must have read the journal before
         if any(sample.checkpoint != checkpoint for sample in done):
             raise RunError(f"{run.samples_path} holds samples of other weights; remove it and sample again")
         judge = SubnetJudge(
@@ -78,7 +80,7 @@ def sample_run(
         else:
             wanted = [arch for arch in archs if arch not in known][: max(0, num - len(known))]
         num_in_all = len(known.union(wanted))
-        # Each round is sorted whole, whatever of it is done, so that a broken call leaves the rows of an unbroken one.
+        # A round is sorted with what is done of it, so that an interrupted call ends with the rows of an unbroken one.
         for first in range(0, len(wanted), SORTED_TOGETHER):
             in_order = sorted_by_prefix(space, wanted[first : first + SORTED_TOGETHER])
             missing = [arch for arch in in_order if arch not in known]

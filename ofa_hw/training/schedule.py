@@ -1,4 +1,4 @@
-"""A schedule is data: phases, each with the choices it opens and the images it sees (arXiv 1908.09791, section 3.2)."""
+"""A schedule is data: phases, each with the choices it opens and the images it sees (arXiv 1908.09791, section 3.3)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ofa_hw.space import ArchConfig, SearchSpace
 class Phase:
     """One stretch of training with one cosine of the learning rate.
 
-    Of every choice the `num_kernel_sizes`, `num_depths`, `num_expand_ratios`, `num_width_ratios` largest are open. Each
-    step draws `num_subnets` open architectures, whose gradients are summed; `num_spread` of them are spread evenly from
-    the smallest to the largest, the others are uniform. They learn from the same images, each at another resolution as
-    long as there are more. `num_images` are drawn in all, each counted
-    once a step. `sort_stage` is given to `Supernet.sort_channels` before the first step (None: not sorted).
-    `distill_weight` is the weight of the soft cross-entropy against the largest network as it was trained first, beside
-    the labels' own.
+    Of each choice only the `num_kernel_sizes`, `num_depths`, `num_expand_ratios`, `num_width_ratios` largest values are
+    open. Each step draws `num_subnets` architectures from them, whose gradients are summed; `num_spread` of them are
+    spread evenly from the smallest to the largest, the others are uniform. They learn from the same images, each at
+    another resolution until all resolutions are used. `num_images` are drawn in all; an image counts once a step,
+    however many subnets see it. `sort_stage` is given to `Supernet.sort_channels` before the first step (None: not
+    sorted). `distill_weight` is the weight of the cross-entropy with the outputs of the largest network, as it was when
+    the first such phase began; the cross-entropy with the labels has weight 1.
 
     With `in_place` the first subnet of a step is the largest and the second the smallest open one, and the largest
     teaches the others, which then see no labels (the sandwich rule, arXiv 2003.11142, section 3).
@@ -77,7 +77,7 @@ class Phase:
         return max(1, round(self.num_images / batch_size))
 
     def learning_rate_at(self, step: int, num_steps: int) -> float:
-        """Return the learning rate of a step: a linear warm-up, then half a cosine down to 0."""
+        """Return the learning rate of a step: a linear warm-up, then half a cosine towards 0."""
         warmup = round(self.warmup_fraction * num_steps)
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
@@ -126,24 +126,25 @@ def phases_from_dicts(rows: Sequence[dict[str, Any]]) -> tuple[Phase, ...]:
 
 
 LARGEST_SHARE = 0.28
+"""The share of all images for the first phase, which trains the largest network alone."""
 OPENING_SHARE = 0.02
-"""Of all images, for each phase but the first and the last: they open a choice, the last phase trains it."""
+"""The share for each phase between the first and the last; these only open a choice, which the last phase trains."""
 
 
 def budget(num_train_images: int, epochs: float | None = None) -> int:
-    """Return the images that all phases see: `epochs` passes, or 20 but at least 360,000 images."""
+    """Return the number of images for all phases: `epochs` passes; by default 20, but at least 360,000 images."""
     return round(epochs * num_train_images) if epochs else max(20 * num_train_images, 360_000)
 
 
 SHRINKING_EPOCHS = 80
-"""From about this many passes on progressive shrinking is level with all choices at once.
+"""With about this many passes or more, progressive shrinking is as good as opening all choices at once.
 
-In a single pass it is 2 to 3 points behind (`docs/guides/strategy.md`); the paper gains 2.5 to 3.7 points in 600.
+With a single pass it is 2 to 3 points behind (`docs/guides/strategy.md`); the paper gains 2.5 to 3.7 points in 600.
 """
 
 
 def best_strategy(epochs: float) -> str:
-    """Return the name of the strategy that is not behind any other after so many passes over the training images."""
+    """Return the name of the best strategy for so many passes over the training images."""
     return "progressive-shrinking" if epochs >= SHRINKING_EPOCHS else "all-at-once"
 
 
@@ -152,10 +153,11 @@ def progressive_shrinking(
 ) -> tuple[Phase, ...]:
     """Return the phases of progressive shrinking: the largest network, then kernel sizes, depths, widths.
 
-    Widths are those of the hidden channels, by expand ratio, then those of the stages where the space has them. Each
-    choice opens one by one, from the largest to the smallest, and stays open. Hidden channels are sorted before a new
-    width of them opens. With the few passes over the images that a small machine can afford, what is opened last must
-    be trained longest: the last phase, where all is open, sees about two thirds of `num_images`.
+    Widths are those of the hidden channels, by expand ratio, then those of the stages where the space has them. All
+    kernel sizes open in one phase; depths and widths open one value a phase, from large to small, and stay open. Hidden
+    channels are sorted before a new width of them opens. With the few passes over the images that a small machine can
+    afford, the phase in which everything is open must be the longest: the last one sees about two thirds of
+    `num_images`.
     """
     opened = {"num_kernel_sizes": 1, "num_depths": 1, "num_expand_ratios": 1, "num_width_ratios": 1}
     steps: list[tuple[str, dict[str, int]]] = []
@@ -186,6 +188,7 @@ def progressive_shrinking(
             num_subnets=2 if "width" in name else 1,
             num_spread=1 if "width" in name else 0,
             warmup_fraction=0.02,
+            # The widths trained already: of the open ones neither the largest nor the one that opens now counts.
             sort_stage=choices["num_expand_ratios"] - 2 if name.startswith("width") else None,
             distill_weight=distill_weight,
             num_kernel_sizes=choices["num_kernel_sizes"],
