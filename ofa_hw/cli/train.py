@@ -11,6 +11,7 @@ from ofa_hw.cli.console import print_json, print_table, remark, show_progress
 from ofa_hw.cli.options import json_option, max_bad_images_option, note_command, seed_option, threads_option
 
 if TYPE_CHECKING:
+    from ofa_hw.space import SearchSpace
     from ofa_hw.training import Phase
 
 
@@ -39,11 +40,21 @@ if TYPE_CHECKING:
 @click.option(
     "--epochs",
     type=click.FloatRange(min=0, min_open=True),
-    help="Passes over the images.  [default: 20, or what makes 360,000 images]",
+    help="Passes over the images.  [default: 20, or what makes 360,000 images; the recipe's]",
 )
-@click.option("--batch-size", type=click.IntRange(min=2), default=64, show_default=True, help="Images in a step.")
 @click.option(
-    "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=0.3, show_default=True, help="Highest rate."
+    "--recipe",
+    "recipe_name",
+    type=click.Choice(("once-for-all",)),
+    help="A published schedule with its rates, batch and losses, instead of --strategy; what it costs is in the docs.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=2), help="Images in a step.  [default: 64, or the recipe's: 2048]"
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Highest rate.  [default: 0.3, or the recipe's, by the batch size]",
 )
 @click.option(
     "--precision",
@@ -78,8 +89,9 @@ def command(
     data: str,
     strategy: str | None,
     epochs: float | None,
-    batch_size: int,
-    learning_rate: float,
+    recipe_name: str | None,
+    batch_size: int | None,
+    learning_rate: float | None,
     precision: str,
     average_decay: float,
     max_bad_images: int,
@@ -106,14 +118,21 @@ def command(
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
-    from ofa_hw.training import STRATEGIES, best_strategy, budget, create_run, prepare_cpu, read_metrics, train_run
+    from ofa_hw.training import RECIPES, create_run, prepare_cpu, read_metrics, train_run
+    from ofa_hw.training.config import TrainingConfig
     from ofa_hw.training.ranks import join_ranks
     from ofa_hw.training.runs import training_config
 
+    if recipe_name and (strategy or learning_rate):
+        raise click.UsageError("a --recipe has its own strategy and rates: leave out --strategy and --learning-rate")
+    recipe = RECIPES[recipe_name] if recipe_name else None
+    told = recipe or TrainingConfig
+    images_a_step = batch_size or (recipe.batch_size if recipe else 64)
+
     def schedule(num_train_images: int) -> tuple[Phase, ...]:
-        num_images = budget(num_train_images, epochs)
-        name = strategy or best_strategy(num_images / num_train_images)
-        return STRATEGIES[name](space, num_images=num_images, learning_rate=learning_rate)
+        if recipe:
+            return recipe.schedule(space, num_train_images, epochs, images_a_step)
+        return _schedule(space, num_train_images, strategy, epochs, learning_rate or 0.3)
 
     prepare_cpu(threads)
     with join_ranks() as ranks, show_progress(quiet=not ranks.is_first) as progress:
@@ -130,9 +149,12 @@ def command(
                     space=space,
                     data=data,
                     schedule=schedule,
-                    batch_size=batch_size,
+                    batch_size=images_a_step,
                     precision=precision,
                     average_decay=average_decay,
+                    weight_decay=told.weight_decay,
+                    label_smoothing=told.label_smoothing,
+                    max_grad_norm=told.max_grad_norm,
                     seed=seed,
                     max_bad_images=max_bad_images,
                     source=begun,
@@ -156,3 +178,13 @@ def command(
         ],
     )
     remark(f"the supernet is in {folder.supernet_path}; next: ofa-hw sample --num 300 --run {folder.path}")
+
+
+def _schedule(
+    space: SearchSpace, num_train_images: int, strategy: str | None, epochs: float | None, learning_rate: float
+) -> tuple[Phase, ...]:
+    from ofa_hw.training import STRATEGIES, best_strategy, budget
+
+    num_images = budget(num_train_images, epochs)
+    name = strategy or best_strategy(num_images / num_train_images)
+    return STRATEGIES[name](space, num_images=num_images, learning_rate=learning_rate)

@@ -3,11 +3,13 @@
 from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.cpu import prepare_cpu
 from ofa_hw.training.finetune import FinetuneConfig, finetune
+from ofa_hw.training.recipes import RECIPES
 from ofa_hw.training.runs import create_run, load_supernet, move_run, open_images, read_metrics, train_run
 from ofa_hw.training.sampling import sample_run
 from ofa_hw.training.schedule import STRATEGIES, Phase, all_at_once, best_strategy, budget, progressive_shrinking
 
 __all__ = [
+    "RECIPES",
     "STRATEGIES",
     "FinetuneConfig",
     "Phase",

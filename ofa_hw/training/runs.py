@@ -49,6 +49,9 @@ def create_run(
     batch_size: int = 64,
     precision: str = "fp32",
     average_decay: float = 0.0,
+    weight_decay: float = TrainingConfig.weight_decay,
+    label_smoothing: float = TrainingConfig.label_smoothing,
+    max_grad_norm: float = TrainingConfig.max_grad_norm,
     seed: int = 0,
     max_bad_images: int = 0,
     source: RunFolder | None = None,
@@ -74,6 +77,9 @@ def create_run(
         batch_size=batch_size,
         precision=precision,
         average_decay=average_decay,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        max_grad_norm=max_grad_norm,
         seed=seed,
     )
     space = dataclasses.replace(space, num_classes=len(described["classes"]))
