@@ -12,7 +12,8 @@ class BlockSpec:
 
     `kind` is the name of its family, whose file tells what the block is built of. `input_size` is the height and width
     of the square input in pixels, `mid_channels` the hidden channels (0 where there are none). With `has_skip` the
-    block's input is added to its output. `attributes` are the further choices of its family by their names.
+    block's input is added to its output. `attributes` are the further choices of its family by their names, and how
+    its convolutions pad.
     """
 
     kind: str

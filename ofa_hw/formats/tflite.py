@@ -1,7 +1,7 @@
 """TFLite models, written directly as flatbuffers: a block takes a millisecond or two, and nothing is converted.
 
 Tensors are NHWC. A convolution of stride 2 on an even size is PAD and VALID, since TFLite's SAME would pad one side
-alone; h-sigmoid is ADD with a fused RELU6, and MUL.
+alone, unless it is meant so; h-sigmoid is ADD with a fused RELU6, and MUL.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class ModelWriter:
     def add_conv(self, conv: Conv) -> None:
         """Append a convolution, after a PAD where SAME would not do."""
         source = self.of(conv.source)
-        is_padded = conv.stride == 2 and conv.source.size % 2 == 0 and conv.kernel_size > 2
+        is_padded = conv.stride == 2 and conv.source.size % 2 == 0 and conv.kernel_size > 2 and not conv.is_same
         if is_padded:
             source = self.add_pad(conv, source, margin=conv.kernel_size // 2)
         # OIHW becomes OHWI; a depthwise C1HW becomes 1HWC.
