@@ -12,7 +12,7 @@ from ofa_hw.errors import DataError, InvalidInputError, RunError
 from ofa_hw.files import sha256_of
 from ofa_hw.formats.graph import Normalisation
 from ofa_hw.nn import Supernet
-from ofa_hw.nn.published import num_published_classes, read_published
+from ofa_hw.nn.published import EFFICIENTNET, from_published, kernel_transforms, num_published_classes, read_published
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
@@ -32,10 +32,12 @@ def import_checkpoint(
     max_bad_images: int = 0,
     progress: ProgressCallback = no_progress,
 ) -> RunFolder:
-    """Make the run folder `path` of a once-for-all checkpoint of `space`, whose classes are those of the weights.
+    """Make the run folder `path` of a published checkpoint of `space`, whose classes are those of the weights.
 
-    Its images are `data`, or given later by `give_images`; they are normalised as the weights want it, ImageNet's way
-    by default. The run has no training; config.toml keeps the file's name and its SHA-256.
+    It is once-for-all's, or that of a plain network, which becomes the largest one, its channels sorted by importance.
+    Its images are `data`, or given later by `give_images`; they are normalised as the weights want it: for an
+    EfficientNet-Lite from -1 to 1, for others ImageNet's way by default. The run has no training; config.toml keeps the
+    file's name and its SHA-256.
 
     Raises:
         InvalidInputError: the file is damaged, its keys or shapes are not those of `space`, or a weight is not finite.
@@ -46,13 +48,17 @@ def import_checkpoint(
     file, run = Path(file), RunFolder(Path(path))
     if run.config_path.exists():
         raise RunError(f"{run.path} already holds a run; choose another --run")
+    state = read_published(file)
+    if normalisation is None and EFFICIENTNET in state:
+        normalisation = Normalisation(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
     if normalisation is not None:
         _check_normalisation(normalisation, space)
-    state = read_published(file)
     try:
         space = dataclasses.replace(space, num_classes=num_published_classes(space, state))
         net = Supernet(space)
         net.load_published(state)
+        if not kernel_transforms(from_published(space, state)):
+            net.sort_channels()  # a plain network's channels have no order yet, and the first are what narrow ones use
     except InvalidInputError as error:
         raise InvalidInputError(f"{file}: {error}") from error
     weights = net.state_dict()

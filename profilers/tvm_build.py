@@ -148,8 +148,9 @@ def _emit(builder: Any, relax: Any, operation: Operation, values: Mapping[str, A
 def _emit_conv(builder: Any, relax: Any, conv: Conv, x: Any) -> Any:
     op = relax.op
     groups = conv.target.channels if conv.is_depthwise else 1
-    weight, margin = _constant(relax, conv.weight), conv.kernel_size // 2
-    y = builder.emit(op.nn.conv2d(x, weight, strides=conv.stride, padding=margin, groups=groups))
+    weight, (before, behind) = _constant(relax, conv.weight), conv.margins
+    padding = (before, before, behind, behind)
+    y = builder.emit(op.nn.conv2d(x, weight, strides=conv.stride, padding=padding, groups=groups))
     return _activated(builder, relax, op.add(y, _constant(relax, conv.bias.reshape(1, -1, 1, 1))), conv.activation)
 
 

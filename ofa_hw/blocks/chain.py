@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ofa_hw.blocks.size import block_macs, block_params
 from ofa_hw.families import BlockSpec, get_family
+from ofa_hw.families.graph import SAME_PADDING
 from ofa_hw.families.registry import CLASSIFIER, FIRST, STEM
 from ofa_hw.space import ArchConfig, BlockChoice, SearchSpace
 
@@ -46,6 +47,7 @@ def blocks_before(space: SearchSpace, resolution: int) -> tuple[BlockSpec, ...]:
         activation=space.stem_activation,
         use_se=False,
         has_skip=False,
+        attributes=_padding(space, space.stem_stride),
     )
     if not space.first_channels:
         return (stem,)
@@ -91,8 +93,16 @@ def stage_block(
         activation=spec.activation,
         use_se=spec.use_se,
         has_skip=stride == 1 and in_channels == out_channels and is_alike and spec.use_skip and family.can_skip,
-        attributes=tuple((name, value) for name, value in choice.items() if name not in _FIELDS),
+        attributes=(
+            *((name, value) for name, value in choice.items() if name not in _FIELDS),
+            *_padding(space, stride),
+        ),
     )
+
+
+def _padding(space: SearchSpace, stride: int) -> tuple[tuple[str, float], ...]:
+    """Return the attribute of a block of this stride; without a stride both ways of padding are the same."""
+    return ((SAME_PADDING, 1),) if space.padding == "same" and stride > 1 else ()
 
 
 _FIELDS = ("kernel_size", "expand_ratio")

@@ -28,7 +28,8 @@ def run_option(function: F) -> F:
     @functools.wraps(function)
     def noted(*, run: Path | None, **options: Any) -> Any:
         result = function(run=run, **options)
-        note_command(run)
+        if run is not None or not options.get("space_name"):  # what is asked of a space alone is of no run
+            note_command(run)
         return result
 
     return click.option(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ofa_hw.run import RunFolder
     from ofa_hw.search import Limit, NamedObjectives, ParetoFront, Proof
     from ofa_hw.search.front import FrontColumn
-    from ofa_hw.space import Genes
+    from ofa_hw.space import Genes, SearchSpace
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 ROWS_SHOWN = 20
@@ -60,6 +60,7 @@ class _Request:
 
 @click.command()
 @run_option
+@click.option("--space", "space_name", help="Search this space without a run: its name, or a .toml file.")
 @click.option(
     "--lut",
     "luts",
@@ -68,7 +69,9 @@ class _Request:
     help="A device's latency table, any number.  [default: those of the last search, else the one in lut/]",
 )
 @click.option(
-    "--predictor", type=click.Path(file_okay=False, path_type=Path), help="Folder of a predictor.  [default: the run's]"
+    "--predictor",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of a predictor, or one that ships for the space: imagenet.  [default: the run's]",
 )
 @click.option(
     "--objective",
@@ -106,11 +109,12 @@ class _Request:
 @click.option("--exact", "prove", is_flag=True, help="Tell how far the front is from the best one, and write that.")
 @click.option("--start", type=_FILE, help="A front of before, such as pareto.csv, to begin with.")
 @click.option("--resume", is_flag=True, help="Go on with a search that was killed.")
-@click.option("--out", type=_FILE, help="The front.  [default: pareto.csv in the run]")
+@click.option("--out", type=_FILE, help="The front.  [default: pareto.csv in the run; with --space pareto-SPACE.csv]")
 @seed_option
 @json_option
 def command(
     run: Path | None,
+    space_name: str | None,
     luts: tuple[Path, ...],
     predictor: Path | None,
     objectives: tuple[str, ...],
@@ -142,13 +146,18 @@ def command(
       ofa-hw search --lut lut/host.csv --max-latency 100us
       ofa-hw search --lut lut/pixel.csv --lut lut/note10.csv --max-latency pixel=30ms --max-params 5M
       ofa-hw search --objective macs --objective params --limit peak_memory=256KiB
+      ofa-hw search --space ofa-mobilenetv3-w1.0 --predictor imagenet --objective top1 --objective macs
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.search.chosen import keep_replaced
     from ofa_hw.search.front_file import front_text
     from ofa_hw.search.tables import require_tables
+    from ofa_hw.space import get_space
 
-    folder = RunFolder.open(run)
+    if space_name and run:
+        raise click.UsageError("give either --run or --space")
+    folder = None if space_name else RunFolder.open(run)
+    space = folder.space if folder else get_space(space_name or "")
     request = _Request(
         objectives=objectives,
         bounds=(*limits, *max_latency, *filter(None, (max_macs, max_params, max_peak_memory, min_top1))),
@@ -158,13 +167,13 @@ def command(
         seed=seed,
         prove=prove,
     )
-    if not luts and not objectives:
+    if folder and not luts and not objectives:
         luts = tuple(require_tables(folder))
-    path = out or folder.front_path
-    journals = folder.path / "search.safetensors"
+    path = out or (folder.front_path if folder else Path(f"pareto-{space.name}.csv"))
+    journals = folder.path / "search.safetensors" if folder else path.with_suffix(".search.safetensors")
     if not resume:
         _remove_journals(journals)
-    named = _read_objectives(folder, luts, predictor, request)
+    named = _read_objectives(space, folder, luts, predictor, request)
     found = _search(named, request, journals)
     files = {name: path if index == 0 else path.with_stem(f"{path.stem}-{name}") for index, name in enumerate(found)}
     kept = [keep_replaced(files[name], front_text(front)) for name, (front, _) in found.items()]
@@ -176,32 +185,37 @@ def command(
         return
     for name, (front, proof) in found.items():
         which = f"{name}: " if len(found) > 1 else ""
-        _show(front, which, files[name], has_numbers=files[name] == folder.front_path)
+        _show(front, which, files[name], has_numbers=folder is not None and files[name] == folder.front_path)
         if proof is not None:
             click.echo(_proof_in_words(proof))
     for earlier in filter(None, kept):
         remark(f"the front before is kept as {earlier}")
-    if path == folder.front_path:
+    if folder and path == folder.front_path:
         given = [word for lut in luts for word in ("--lut", lut)]
         remark(f"next: {told_command('verify' if luts else 'report', '--run', folder.path, *given)}")
 
 
 def _read_objectives(
-    folder: RunFolder, luts: tuple[Path, ...], predictor: Path | None, request: _Request
+    space: SearchSpace, folder: RunFolder | None, luts: tuple[Path, ...], predictor: Path | None, request: _Request
 ) -> NamedObjectives:
     from ofa_hw.lut import LatencyTable
-    from ofa_hw.predictor import AccuracyPredictor
+    from ofa_hw.predictor import AccuracyPredictor, find_predictor
     from ofa_hw.search import NamedObjectives, name_tables, narrow_space
 
     needs_top1 = not request.objectives or "top1" in {*request.objectives, *(name for name, _ in request.bounds)}
     tables = name_tables([LatencyTable.read(lut) for lut in luts])
     known: AccuracyPredictor | None = None
     if needs_top1:
-        known = AccuracyPredictor.load(predictor or folder.require(folder.predictor_path, "ofa-hw fit"))
-    space = narrow_space(folder.space, known, list(tables.values()))
-    if space != folder.space:
-        remark(f"searching at {', '.join(map(str, space.resolutions))} px, which predictor and tables all know")
-    return NamedObjectives.of(space, known, tables)
+        if predictor is None and folder is None:
+            raise click.UsageError("give a predictor by --predictor, since a space alone has none")
+        if predictor is not None:
+            known = find_predictor(predictor, space)
+        elif folder is not None:
+            known = AccuracyPredictor.load(folder.require(folder.predictor_path, "ofa-hw fit"))
+    narrowed = narrow_space(space, known, list(tables.values()))
+    if narrowed != space:
+        remark(f"searching at {', '.join(map(str, narrowed.resolutions))} px, which predictor and tables all know")
+    return NamedObjectives.of(narrowed, known, tables)
 
 
 def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[str, tuple[ParetoFront, Proof | None]]:

@@ -16,6 +16,7 @@ from ofa_hw.cli.words import OneOf
 
 if TYPE_CHECKING:
     from ofa_hw.run import RunFolder
+    from ofa_hw.space import SearchSpace
     from ofa_hw.training import Phase, TrainingConfig
 
 
@@ -44,16 +45,22 @@ if TYPE_CHECKING:
 @click.option(
     "--epochs",
     type=click.FloatRange(min=0, min_open=True),
-    help="Passes over the images.  [default: 20, or what makes 360,000 images]",
+    help="Passes over the images.  [default: 20, or what makes 360,000 images; the recipe's]",
 )
-@click.option("--batch-size", type=click.IntRange(min=2), default=64, show_default=True, help="Images in a step.")
+@click.option(
+    "--recipe",
+    "recipe_name",
+    type=OneOf(("once-for-all",)),
+    help="A published schedule with its rates, batch and losses, instead of --strategy; what it costs is in the docs.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=2), help="Images in a step.  [default: 64, or the recipe's: 2048]"
+)
 @click.option(
     "--learning-rate",
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    default=0.3,
-    show_default=True,
-    help="Highest rate.",
+    help="Highest rate.  [default: 0.3, or the recipe's, by the batch size]",
 )
 @click.option(
     "--warm-up",
@@ -64,16 +71,12 @@ if TYPE_CHECKING:
 @click.option(
     "--weight-decay",
     type=click.FloatRange(min=0),
-    default=3e-4,
-    show_default=True,
-    help="Of convolutions and the classifier.",
+    help="Of convolutions and the classifier.  [default: 3e-4, or the recipe's]",
 )
 @click.option(
     "--label-smoothing",
     type=click.FloatRange(min=0, max=1, max_open=True),
-    default=0.1,
-    show_default=True,
-    help="Share of a label that is spread over all classes.",
+    help="Share of a label that is spread over all classes.  [default: 0.1, or the recipe's]",
 )
 @click.option(
     "--augmentation",
@@ -115,11 +118,12 @@ def command(
     data: str,
     strategy: str | None,
     epochs: float | None,
-    batch_size: int,
-    learning_rate: float,
+    recipe_name: str | None,
+    batch_size: int | None,
+    learning_rate: float | None,
     warm_up: float | None,
-    weight_decay: float,
-    label_smoothing: float,
+    weight_decay: float | None,
+    label_smoothing: float | None,
     augmentation: str,
     precision: str,
     average_decay: float,
@@ -147,14 +151,22 @@ def command(
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
-    from ofa_hw.training import STRATEGIES, best_strategy, budget, create_run, prepare_cpu, read_metrics, train_run
+    from ofa_hw.training import RECIPES, create_run, prepare_cpu, read_metrics, train_run
+    from ofa_hw.training.config import TrainingConfig
     from ofa_hw.training.ranks import join_ranks
     from ofa_hw.training.runs import training_config
 
+    if recipe_name and (strategy or learning_rate):
+        raise click.UsageError("a --recipe has its own strategy and rates: leave out --strategy and --learning-rate")
+    recipe = RECIPES[recipe_name] if recipe_name else None
+    losses = recipe or TrainingConfig
+    images_a_step = batch_size or (recipe.batch_size if recipe else 64)
+
     def schedule(num_train_images: int) -> tuple[Phase, ...]:
-        num_images = budget(num_train_images, epochs)
-        name = strategy or best_strategy(num_images / num_train_images)
-        phases = STRATEGIES[name](space, num_images=num_images, learning_rate=learning_rate)
+        if recipe:
+            phases = recipe.schedule(space, num_train_images, epochs, images_a_step)
+        else:
+            phases = _schedule(space, num_train_images, strategy, epochs, learning_rate or 0.3)
         if warm_up is None:
             return phases
         return tuple(dataclasses.replace(phase, warmup_fraction=warm_up) for phase in phases)
@@ -175,11 +187,12 @@ def command(
                     space=space,
                     data=data,
                     schedule=schedule,
-                    batch_size=batch_size,
+                    batch_size=images_a_step,
                     precision=precision,
                     average_decay=average_decay,
-                    weight_decay=weight_decay,
-                    label_smoothing=label_smoothing,
+                    weight_decay=losses.weight_decay if weight_decay is None else weight_decay,
+                    label_smoothing=losses.label_smoothing if label_smoothing is None else label_smoothing,
+                    max_grad_norm=losses.max_grad_norm,
                     augmentation=augmentation,
                     seed=seed,
                     max_bad_images=max_bad_images,
@@ -233,3 +246,13 @@ def _require_kept(training: TrainingConfig, folder: RunFolder) -> None:
 
 def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _schedule(
+    space: SearchSpace, num_train_images: int, strategy: str | None, epochs: float | None, learning_rate: float
+) -> tuple[Phase, ...]:
+    from ofa_hw.training import STRATEGIES, best_strategy, budget
+
+    num_images = budget(num_train_images, epochs)
+    name = strategy or best_strategy(num_images / num_train_images)
+    return STRATEGIES[name](space, num_images=num_images, learning_rate=learning_rate)

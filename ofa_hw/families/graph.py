@@ -20,6 +20,19 @@ INPUT, HIDDEN, OUTPUT, SQUEEZE = "input", "hidden", "output", "squeeze"
 sorted by importance before smaller widths are trained."""
 
 
+SAME_PADDING = "same_padding"
+"""The attribute, 1, of a block with a stride whose convolutions pad as TensorFlow's SAME does."""
+
+
+def margins(kernel_size: int, stride: int, size: int, *, is_same: bool) -> tuple[int, int]:
+    """Return the zeros before and behind `size` pixels: half the kernel each, of SAME one less before where it can be.
+
+    SAME pads no more than the last window needs: at stride 2 an even size lacks one pixel, which is saved in front.
+    """
+    margin = kernel_size // 2
+    return max(0, margin - (is_same and stride == 2 and size % 2 == 0)), margin
+
+
 def make_divisible(value: float, divisor: int = 8) -> int:
     """Return the multiple of `divisor` nearest to `value`, at least `divisor` and never below 0.9 `value`."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
@@ -43,8 +56,9 @@ class Value(NamedTuple):
 class Layer(NamedTuple):
     """A convolution, or a linear layer, with batch norm where `norm` names one, bias where it has one, then activation.
 
-    A convolution pads by half its kernel on every side. `kernel_choice` names the choice that its kernel size follows,
-    if any: a smaller kernel is the centre of the next larger one, passed through a learnt map.
+    A convolution pads by `margins`: half its kernel on every side or, where it `is_same`, as TensorFlow's SAME does.
+    `kernel_choice` names the choice that its kernel size follows, if any: a smaller kernel is the centre of the next
+    larger one, passed through a learnt map.
     """
 
     name: str
@@ -58,6 +72,7 @@ class Layer(NamedTuple):
     has_bias: bool = False
     activation: str = "none"
     kernel_choice: str = ""
+    is_same: bool = False
 
     @property
     def in_channels(self) -> int:
@@ -202,6 +217,7 @@ class GraphBuilder:
         """Begin at the block's input."""
         self.source = self.value = Value("input", spec.input_size, spec.in_channels, INPUT)
         self.operations: list[Operation] = []
+        self.is_same = bool(spec.attribute(SAME_PADDING))
 
     def conv(
         self,
@@ -218,7 +234,17 @@ class GraphBuilder:
         """Append a convolution to `channels` channels, which are the dim `dim`."""
         target = Value(name, self._strided(stride), channels, dim)
         self._append(
-            Layer(name, self.value, target, kernel_size, stride, norm=norm, has_bias=has_bias, activation=activation)
+            Layer(
+                name,
+                self.value,
+                target,
+                kernel_size,
+                stride,
+                norm=norm,
+                has_bias=has_bias,
+                activation=activation,
+                is_same=self.is_same and stride > 1,
+            )
         )
 
     def depthwise(
@@ -237,6 +263,7 @@ class GraphBuilder:
                 norm=norm,
                 activation=activation,
                 kernel_choice=choice,
+                is_same=self.is_same and stride > 1,
             )
         )
 

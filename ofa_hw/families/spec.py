@@ -12,7 +12,8 @@ class BlockSpec:
 
     `kind` is the name of its family, which defines its layers. `input_size` is the height and width of the square input
     in pixels, `mid_channels` the number of hidden channels (0 where there are none). With `has_skip` the input is added
-    to the output. `attributes` are the family's further choices, by name.
+    to the output. `attributes` are the family's further choices, by name, and how its
+    convolutions pad.
     """
 
     kind: str

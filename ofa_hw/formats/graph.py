@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.families import Layer, block_graph
-from ofa_hw.families.graph import Add, GlobalMean, HardSigmoid, MaxPool, MeanPool, Multiply, Value
+from ofa_hw.families.graph import Add, GlobalMean, HardSigmoid, MaxPool, MeanPool, Multiply, Value, margins
 from ofa_hw.formats.folded import FoldedBlock
 
 __all__ = [
@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conv:
-    """A convolution, padded by half its kernel on every side; then `activation`: none, relu or relu6.
+    """A convolution, padded by half its kernel on every side or as SAME; then `activation`: none, relu or relu6.
 
     `weight` is (out, in, k, k), of a depthwise one (channels, 1, k, k).
     """
@@ -47,6 +47,12 @@ class Conv:
     stride: int
     is_depthwise: bool
     activation: str
+    is_same: bool = False
+
+    @property
+    def margins(self) -> tuple[int, int]:
+        """The zeros before and behind the input."""
+        return margins(self.kernel_size, self.stride, self.source.size, is_same=self.is_same)
 
     @property
     def kernel_size(self) -> int:
@@ -190,6 +196,7 @@ class _Lowering:
                 stride=layer.stride,
                 is_depthwise=layer.is_depthwise,
                 activation=fused,
+                is_same=layer.is_same,
             )
         )
         self._activate(raw, target)

@@ -134,7 +134,7 @@ class _NodeWriter:
             raw,
             kernel_shape=[conv.kernel_size] * 2,
             strides=[conv.stride] * 2,
-            pads=[conv.kernel_size // 2] * 4,
+            pads=[margin for margin in conv.margins for _ in ("height", "width")],
             group=conv.target.channels if conv.is_depthwise else 1,
         )
         self.add_activation(raw, target, conv.activation)

@@ -1,7 +1,7 @@
 """TFLite models, written directly as flatbuffers: a block takes a millisecond or two, and no converter is needed.
 
 Tensors are NHWC. A convolution of stride 2 on an even size is a PAD and a VALID convolution, since TFLite's SAME would
-pad only the far side; h-sigmoid is an ADD with a fused RELU6, then a MUL.
+pad only the far side, unless that is what is meant; h-sigmoid is an ADD with a fused RELU6, then a MUL.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class ModelWriter:
     def add_conv(self, conv: Conv) -> None:
         """Append a convolution, after a PAD where SAME would not do."""
         source = self.of(conv.source)
-        is_padded = conv.stride == 2 and conv.source.size % 2 == 0 and conv.kernel_size > 2
+        is_padded = conv.stride == 2 and conv.source.size % 2 == 0 and conv.kernel_size > 2 and not conv.is_same
         if is_padded:
             source = self.add_pad(conv, source, margin=conv.kernel_size // 2)
         # OIHW becomes OHWI; a depthwise C1HW becomes 1HWC.

@@ -20,42 +20,44 @@ LARGEST_OUTPUT = 6
 """Up to this output size in pixels the gradient as a convolution of maps is faster than oneDNN's own."""
 
 
-def depthwise_conv(x_BCHW: Tensor, weight_C1KK: Tensor, stride: int) -> Tensor:
-    """Return the depthwise convolution (n, channels, h', w') of `x_BCHW`, padded so that stride 1 keeps the size.
+def depthwise_conv(x_BCHW: Tensor, weight_C1KK: Tensor, stride: int, margin: int | None = None) -> Tensor:
+    """Return the depthwise convolution (n, channels, h', w') of `x_BCHW`, padded by `margin` on every side.
+
+    `margin` None is half the kernel, with which stride 1 keeps the size.
 
     Under autocast, for an input of another type than the weight, and on other devices it is torch's own, gradient too.
     """
     channels, _, kernel_size, _ = weight_C1KK.shape
+    margin = kernel_size // 2 if margin is None else margin
     is_full = x_BCHW.is_cpu and x_BCHW.dtype == weight_C1KK.dtype and not torch.is_autocast_enabled("cpu")
     is_quick = _takes_strips(x_BCHW, kernel_size, stride) or x_BCHW.shape[-1] <= LARGEST_OUTPUT * stride
     if kernel_size >= SMALLEST_KERNEL and is_quick and is_full and weight_C1KK.requires_grad:
-        y_BCHW: Tensor = _DepthwiseConv.apply(x_BCHW, weight_C1KK, stride)
+        y_BCHW: Tensor = _DepthwiseConv.apply(x_BCHW, weight_C1KK, stride, margin)
         return y_BCHW
-    return F.conv2d(x_BCHW, weight_C1KK, None, stride, kernel_size // 2, 1, channels)
+    return F.conv2d(x_BCHW, weight_C1KK, None, stride, margin, 1, channels)
 
 
 class _DepthwiseConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, weight_C1KK: Tensor, stride: int) -> Tensor:
+    def forward(ctx: Any, x_BCHW: Tensor, weight_C1KK: Tensor, stride: int, margin: int) -> Tensor:
         ctx.save_for_backward(x_BCHW, weight_C1KK)
-        ctx.stride = stride
-        channels, _, kernel_size, _ = weight_C1KK.shape
-        return F.conv2d(x_BCHW, weight_C1KK, None, stride, kernel_size // 2, 1, channels)
+        ctx.stride, ctx.margin = stride, margin
+        return F.conv2d(x_BCHW, weight_C1KK, None, stride, margin, 1, len(weight_C1KK))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x_BCHW, weight_C1KK = ctx.saved_tensors
         kernel_size = weight_C1KK.shape[-1]
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            grad_x = _gradient(grad_BCHW, x_BCHW, weight_C1KK, ctx.stride, (kernel_size // 2, kernel_size // 2), 0)
+            grad_x = _gradient(grad_BCHW, x_BCHW, weight_C1KK, ctx.stride, (ctx.margin, ctx.margin), 0)
         if ctx.needs_input_grad[1]:
             if _takes_strips(x_BCHW, kernel_size, ctx.stride):
                 grad_weight = _gradient_by_strips(x_BCHW, grad_BCHW, kernel_size)
             else:
-                grad_weight = _gradient_of_maps(x_BCHW, grad_BCHW, kernel_size, ctx.stride)
-        return grad_x, grad_weight, None
+                grad_weight = _gradient_of_maps(x_BCHW, grad_BCHW, kernel_size, ctx.stride, ctx.margin)
+        return grad_x, grad_weight, None, None
 
 
 def _takes_strips(x_BCHW: Tensor, kernel_size: int, stride: int) -> bool:
@@ -79,13 +81,13 @@ def _gradient_by_strips(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int) -> 
     return torch.cat([strips[-2][..., 3 - centre : 2], strips[0], strips[2][..., 1:centre]], dim=-1)
 
 
-def _gradient_of_maps(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int, stride: int) -> Tensor:
+def _gradient_of_maps(x_BCHW: Tensor, grad_BCHW: Tensor, kernel_size: int, stride: int, margin: int) -> Tensor:
     """Return (channels, 1, kernel_size, kernel_size): every image's channels as channels of one image, then summed."""
     num, channels = x_BCHW.shape[:2]
     # Through HWBC, so that the one image with B x C channels is in channels-last order.
     as_image = x_BCHW.permute(2, 3, 0, 1).reshape(1, *x_BCHW.shape[2:], -1).permute(0, 3, 1, 2)
     as_kernels = grad_BCHW.permute(2, 3, 0, 1).reshape(1, *grad_BCHW.shape[2:], -1).permute(3, 0, 1, 2)
-    taps = F.conv2d(as_image, as_kernels, None, 1, kernel_size // 2, stride, num * channels)
+    taps = F.conv2d(as_image, as_kernels, None, 1, margin, stride, num * channels)
     # With a stride the output may have more rows and columns than the kernel has taps.
     return taps[0, :, :kernel_size, :kernel_size].reshape(num, channels, kernel_size, kernel_size).sum(0)[:, None]
 

@@ -21,7 +21,7 @@ from ofa_hw.nn.batch_norm import ElasticBatchNorm2d
 from ofa_hw.nn.block import Block, run_graph
 from ofa_hw.nn.channel_order import channel_tensors, order_in_bands, permute
 from ofa_hw.nn.depthwise import depthwise_conv
-from ofa_hw.nn.layers import activate, leading
+from ofa_hw.nn.layers import activate, leading, pad_same
 
 
 class ElasticBlock(Block):
@@ -57,12 +57,15 @@ class ElasticBlock(Block):
         """Return the output of `layer`, a slice of this block's own, for `x`, with its batch norm and activation."""
         module, weight = self.named_part(layer.name), self.weight_of(layer)
         bias = leading(module.bias, layer.out_channels) if layer.has_bias else None
+        margin = layer.kernel_size // 2
+        if layer.is_same:
+            x, margin = pad_same(x, layer.kernel_size, layer.stride)
         if layer.is_linear:
             y = F.linear(x.flatten(1), weight, bias)
         elif layer.is_depthwise:
-            y = depthwise_conv(x, weight, layer.stride)
+            y = depthwise_conv(x, weight, layer.stride, margin)
         else:
-            y = F.conv2d(x, weight, bias, layer.stride, layer.kernel_size // 2)
+            y = F.conv2d(x, weight, bias, layer.stride, margin)
         return activate(self.named_part(layer.norm)(y) if layer.norm else y, layer.activation)
 
     def weight_of(self, layer: Layer) -> Tensor:

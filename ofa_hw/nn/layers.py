@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa_hw.families import Layer
+from ofa_hw.families.graph import margins
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -39,11 +40,28 @@ def leading(tensor: Tensor, num: int, *, dim: int = 0) -> Tensor:
     return tensor if tensor.shape[dim] == num else tensor.narrow(dim, 0, num)
 
 
+def pad_same(x_BCHW: Tensor, kernel_size: int, stride: int) -> tuple[Tensor, int]:
+    """Return the input with what SAME pads behind more than before, and what is left to pad on every side."""
+    before, behind = margins(kernel_size, stride, x_BCHW.shape[-1], is_same=True)
+    more = behind - before
+    return F.pad(x_BCHW, (0, more, 0, more)) if more else x_BCHW, before
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution that pads as TensorFlow's SAME does."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return the convolution, of the size that half the kernel on every side gives too."""
+        x_BCHW, margin = pad_same(x_BCHW, self.kernel_size[0], self.stride[0])
+        return F.conv2d(x_BCHW, self.weight, self.bias, self.stride, margin, 1, self.groups)
+
+
 def make_layer(layer: Layer) -> nn.Module:
     """Return a convolution, padded so that stride 1 keeps the size, or a linear layer."""
     if layer.is_linear:
         return nn.Linear(layer.in_channels, layer.out_channels, bias=layer.has_bias)
-    return nn.Conv2d(
+    kind = SameConv2d if layer.is_same else nn.Conv2d
+    return kind(
         layer.in_channels,
         layer.out_channels,
         layer.kernel_size,

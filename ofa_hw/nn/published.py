@@ -1,11 +1,11 @@
-"""Once-for-all's published checkpoints: read without running pickled code, their key names translated to ours."""
+"""Published checkpoints, once-for-all's and EfficientNets': read without running pickled code, names translated."""
 
 from __future__ import annotations
 
 import pickle
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,32 @@ _SAME = (
     (".conv.conv.", ".conv."),
     (".linear.linear.", ".linear."),
 )
+
+EFFICIENTNET = "_conv_stem.weight"
+"""By this name the checkpoints of PyTorch's EfficientNets, `efficientnet-lite-pytorch` among them, are known."""
+
+_EFFICIENTNET = tuple(
+    (re.compile(f"{pattern}\\."), name)
+    for pattern, name in (
+        (r"_blocks\.(\d+)\._expand_conv", r"blocks.\1.inverted_bottleneck.conv."),
+        (r"_blocks\.(\d+)\._bn0", r"blocks.\1.inverted_bottleneck.bn."),
+        (r"_blocks\.(\d+)\._depthwise_conv", r"blocks.\1.depth_conv.conv."),
+        (r"_blocks\.(\d+)\._bn1", r"blocks.\1.depth_conv.bn."),
+        (r"_blocks\.(\d+)\._project_conv", r"blocks.\1.point_linear.conv."),
+        (r"_blocks\.(\d+)\._bn2", r"blocks.\1.point_linear.bn."),
+        (r"_conv_stem", "first_conv.conv."),
+        (r"_bn0", "first_conv.bn."),
+        (r"_conv_head", "feature_mix_layer.conv."),
+        (r"_bn1", "feature_mix_layer.bn."),
+        (r"_fc", "classifier.linear."),
+    )
+)
+"""Names of EfficientNets, each as once-for-all would call it."""
+
+
+def kernel_transforms(keys: Iterable[str]) -> set[str]:
+    """Return those of our `keys` that make smaller kernels of larger ones; a plain network has none."""
+    return {key for key in keys if re.search(r"transform_\d+to\d+$", key)}
 
 
 def classifier_names(space: SearchSpace) -> tuple[str, str]:
@@ -92,6 +118,7 @@ def num_published_classes(space: SearchSpace, state: Mapping[str, Any]) -> int:
 def _our_key(space: SearchSpace, key: str) -> str:
     # DataParallel puts this before every name.
     plain = key.removeprefix("module.")
+    plain = next((pattern.sub(name, plain) for pattern, name in _EFFICIENTNET if pattern.match(plain)), plain)
     for wrapped, bare in _SAME:
         plain = plain.replace(wrapped, bare)
     found = re.fullmatch(r"(\w+)(?:\.(\d+))?\.(.+)", plain)

@@ -58,7 +58,8 @@ def _run(operation: Operation, values: dict[str, Tensor]) -> Tensor:
         case Conv():
             weight, bias = torch.from_numpy(operation.weight), torch.from_numpy(operation.bias)
             groups = operation.target.channels if operation.is_depthwise else 1
-            y: Tensor = F.conv2d(x, weight, bias, operation.stride, operation.kernel_size // 2, groups=groups)
+            x, margin = _padded(x, operation)
+            y: Tensor = F.conv2d(x, weight, bias, operation.stride, margin, groups=groups)
             return _ACTIVATIONS[operation.activation](y)
         case HardSwish():
             return F.hardswish(x)
@@ -76,3 +77,9 @@ def _run(operation: Operation, values: dict[str, Tensor]) -> Tensor:
             return _ACTIVATIONS[operation.activation](x + values[operation.other.name])
         case Linear():
             return F.linear(x.flatten(1), torch.from_numpy(operation.weight), torch.from_numpy(operation.bias))
+
+
+def _padded(x: Tensor, conv: Conv) -> tuple[Tensor, int]:
+    """Return the input with what is padded behind more than before, and what is left to pad on every side."""
+    before, behind = conv.margins
+    return F.pad(x, (0, behind - before, 0, behind - before)) if behind > before else x, before

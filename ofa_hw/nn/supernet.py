@@ -17,7 +17,7 @@ from ofa_hw.families import family_of
 from ofa_hw.nn.assembly import assemble_block
 from ofa_hw.nn.elastic import ElasticBlock
 from ofa_hw.nn.layers import init_weights
-from ofa_hw.nn.published import classifier_names, from_published, read_published
+from ofa_hw.nn.published import classifier_names, from_published, kernel_transforms, read_published
 from ofa_hw.space import ArchConfig, SearchSpace
 
 
@@ -130,6 +130,9 @@ class Supernet(nn.Module):
     def load_published(self, state: Mapping[str, Any] | str | Path) -> None:
         """Take the weights of a once-for-all checkpoint of the same space, by its published key names.
 
+        A plain network, which has no transforms of kernels at all, is taken as the largest one; the centre of a kernel
+        is then its smaller kernel.
+
         `state` is the state dict, or the dict of a published file that holds it below `state_dict`, or the path of a
         file of either, written by torch or as safetensors.
 
@@ -143,6 +146,9 @@ class Supernet(nn.Module):
         ours = from_published(self.space, state)
         theirs = dict(zip(ours, state.get("state_dict", state), strict=True))
         expected = self.state_dict()
+        transforms = kernel_transforms(expected)
+        if not transforms & ours.keys():
+            ours |= {key: expected[key] for key in transforms}  # each begins as the identity
         missing, extra = expected.keys() - ours.keys(), [theirs[key] for key in ours.keys() - expected.keys()]
         shapes = [key for key in expected.keys() & ours.keys() if expected[key].shape != ours[key].shape]
         if set(shapes) == set(classifier_names(self.space)) and not missing and not extra:

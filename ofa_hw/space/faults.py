@@ -29,6 +29,8 @@ def find_faults(space: SearchSpace) -> list[str]:
         faults += [f"stage {index}: {fault}" for fault in _faults_of_stage(space, stage)]
     if space.head_kind not in list_families():
         faults.append(f"head_kind must be one of {', '.join(list_families())}, came {space.head_kind!r}")
+    if space.padding not in ("half", "same"):
+        faults.append(f"padding must be half or same, came {space.padding!r}")
     if not space.stages:
         faults.append("there must be at least one stage")
     if not faults:

@@ -41,7 +41,8 @@ class SearchSpace:
     behind it (0: none). The head, of the family `head_kind`, is a 1x1 convolution to `head_expand_channels`, pooling,
     and a 1x1 convolution to `head_channels`. With `head_expand_channels` 0 it is a 1x1 convolution to `head_channels`,
     then pooling (ProxylessNAS); with `head_channels` 0 the classifier pools the last stage itself (ResNet). Where there
-    are `width_ratios`, each stage chooses the part of its channels that it uses. Values of choices must rise.
+    are `width_ratios`, each stage chooses the part of its channels that it uses. Convolutions with a stride pad by half
+    their kernel on every side (`padding` half), or as TensorFlow does (same). Values of choices must rise.
 
     Raises:
         InvalidInputError: naming every fault of the values.
@@ -65,6 +66,7 @@ class SearchSpace:
     head_channels: int = 1280
     head_activation: str = "h_swish"
     head_kind: str = HEAD
+    padding: str = "half"
     width_mult: float = 1.0
     bn_eps: float = 1e-5
     bn_momentum: float = 0.1

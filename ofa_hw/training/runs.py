@@ -58,6 +58,7 @@ def create_run(
     weight_decay: float = TrainingConfig.weight_decay,
     label_smoothing: float = TrainingConfig.label_smoothing,
     augmentation: str = "shift-flip",
+    max_grad_norm: float = TrainingConfig.max_grad_norm,
     seed: int = 0,
     max_bad_images: int = 0,
     source: RunFolder | None = None,
@@ -90,6 +91,7 @@ def create_run(
         weight_decay=weight_decay,
         label_smoothing=label_smoothing,
         **AUGMENTATIONS[augmentation],
+        max_grad_norm=max_grad_norm,
         seed=seed,
     )
     space = dataclasses.replace(space, num_classes=len(described["classes"]))

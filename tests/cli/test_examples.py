@@ -18,7 +18,18 @@ SLOW = {
     "demo", "train", "import-checkpoint", "data", "sample", "profile", "calibrate", "verify", "finetune", "export",
     "bench", "devices", "doctor", "lut import", "predict",
 }  # fmt: skip
-LESS = {"ofa-hw search": "ofa-hw search --evaluations 500", "--model mlp": "--model ridge"}
+LESS = {
+    "ofa-hw search": "ofa-hw search --evaluations 500",
+    "--model mlp": "--model ridge",
+    "--samples measured.csv": "--samples measured.csv --model ridge",
+}
+
+MEASURED = [
+    f"{'-'.join('7' * 20)},{'-'.join('6' * 20)},{a}-{b}-{c}-4-4,224"
+    for a in (2, 3, 4)
+    for b in (2, 3, 4)
+    for c in (2, 3)
+]
 
 
 def quick_examples():
@@ -37,6 +48,8 @@ def folder(tmp_path_factory):
         path.write_text(path.read_text().replace("example", device))
     for name in ("demo", "mine"):
         make_synthetic_run(folder / "runs" / name, num_samples=60)
+    measured = (f"{top1},{row}" for top1, row in enumerate(MEASURED, start=60))
+    (folder / "measured.csv").write_text("top1,ks,e,d,r\n" + "\n".join(measured))
     return folder
 
 

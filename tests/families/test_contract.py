@@ -62,6 +62,13 @@ class TestDepthwiseSeparable(FamilyContract):
         return small("dsconv", kernel_sizes=(5,))
 
 
+class TestSamePadding(FamilyContract):
+    """Even and odd sizes at every stride."""
+
+    def make_space(self) -> SearchSpace:
+        return dataclasses.replace(small("mbconv", kernel_sizes=(3, 5)), resolutions=(14, 16), padding="same")
+
+
 @pytest.mark.parametrize("key", ["start_kernel_sizes", "kernel_sizes"])
 def test_a_kernel_of_none_is_for_families_that_can_leave_a_layer_out(key: str) -> None:
     from ofa_hw.errors import InvalidInputError

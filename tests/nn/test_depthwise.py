@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ofa_hw.nn.depthwise import LARGEST_OUTPUT, depthwise_conv
+from ofa_hw.nn.layers import pad_same
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5, 7])
@@ -18,6 +19,28 @@ def test_gradients_equal_those_of_torch(kernel_size: int, stride: int, size: int
     weight = torch.randn(8, 1, kernel_size, kernel_size, generator=generator, dtype=torch.float64, requires_grad=True)
     ours = depthwise_conv(x_BCHW, weight, stride)
     expected = F.conv2d(x_BCHW, weight, None, stride, kernel_size // 2, 1, 8)
+    torch.testing.assert_close(ours, expected)
+    grad = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    for found, wanted in zip(
+        torch.autograd.grad(ours, (x_BCHW, weight), grad),
+        torch.autograd.grad(expected, (x_BCHW, weight), grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5, 7])
+@pytest.mark.parametrize("size", [4, 8, 7, 20])
+def test_gradients_of_same_padding_equal_those_of_torch(kernel_size: int, size: int) -> None:
+    """What TensorFlow's SAME pads at stride 2, worked out from its definition."""
+    generator = torch.Generator().manual_seed(0)
+    x_BCHW = torch.randn(3, 8, size, size, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(8, 1, kernel_size, kernel_size, generator=generator, dtype=torch.float64, requires_grad=True)
+    padded, margin = pad_same(x_BCHW, kernel_size, 2)
+    ours = depthwise_conv(padded, weight, 2, margin)
+    total = max((-(-size // 2) - 1) * 2 + kernel_size - size, 0)
+    before, behind = total // 2, total - total // 2
+    expected = F.conv2d(F.pad(x_BCHW, (before, behind, before, behind)), weight, None, 2, 0, 1, 8)
     torch.testing.assert_close(ours, expected)
     grad = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
     for found, wanted in zip(
