@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.files import parse_toml, read_text
 from ofa_hw.profiling import ModelFile, Workload
 from ofa_hw.run import find_space
 
@@ -46,10 +46,7 @@ def read_suite(path: str | Path) -> Suite:
     """
     path = Path(path)
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _suite(told, path)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path}: must be a TOML file: {error}") from error
+        return _suite(parse_toml(read_text(path)), path)
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: {error}") from error
 

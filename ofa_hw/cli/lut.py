@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json, print_table, remark
+from ofa_hw.cli.console import echo, print_facts, print_json, print_table, remark
 from ofa_hw.cli.options import json_option
 
 TABLE = click.Path(dir_okay=False, path_type=Path)
@@ -94,7 +94,7 @@ def validate(paths: tuple[Path, ...], space_name: str | None, as_json: bool) -> 
         told = {"table": str(path), "space": table.space, "device": table.device, "blocks": len(table.measurements)}
         sound.append(told)
         if not as_json:
-            click.echo(f"{path}: {told['blocks']} blocks of {table.space} on {table.device}, sound")
+            echo(f"{path}: {told['blocks']} blocks of {table.space} on {table.device}, sound")
     if as_json:
         print_json(sound)
 

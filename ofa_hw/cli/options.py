@@ -26,8 +26,9 @@ def run_option(function: F) -> F:
 
     @functools.wraps(function)
     def noted(*, run: Path | None, **options: Any) -> Any:
+        opened = _opened(run)
         result = function(run=run, **options)
-        note_command(run)
+        note_command(opened)
         return result
 
     return click.option(
@@ -37,14 +38,31 @@ def run_option(function: F) -> F:
     )(cast("F", noted))
 
 
-def note_command(run: Path | None) -> None:
-    """Append the command line that is being run to the journal of the run that it was run on."""
-    from ofa_hw import __version__
+def _opened(run: Path | None) -> Path | None:
+    """Return the run that a command works on; None where there is none, which the command tells itself."""
     from ofa_hw.errors import OfaHwError
     from ofa_hw.run import RunFolder
 
-    with contextlib.suppress(OfaHwError, OSError):  # what the command made is there, whatever becomes of the note
-        RunFolder.open(run).note_command(command_line(), __version__)
+    with contextlib.suppress(OfaHwError):
+        return RunFolder.open(run).path
+    return None
+
+
+def note_command(run: Path | None) -> None:
+    """Append the command line that is being run to the journal of the run that it was run on.
+
+    Raises:
+        RunError: the run is gone, and what was written into its folder meanwhile is none.
+    """
+    from ofa_hw import __version__
+    from ofa_hw.run import RunFolder
+
+    if run is None:
+        return
+    folder = RunFolder(run)
+    folder.require_there()
+    with contextlib.suppress(OSError):  # what the command made is there, whatever becomes of the note
+        folder.note_command(command_line(), __version__)
 
 
 def command_line() -> str:
@@ -86,7 +104,14 @@ def chosen_arch(run: RunFolder, pick: int | None, arch_file: Path | None) -> Arc
     if (pick is None) == (arch_file is None):
         raise click.UsageError("give either --pick or --arch")
     if arch_file is not None:
-        return ArchConfig.from_json(arch_file.read_text())
+        from ofa_hw.errors import InvalidInputError
+        from ofa_hw.files import read_text
+
+        text = read_text(arch_file)
+        try:
+            return ArchConfig.from_json(text)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{arch_file}: {error}") from error
     archs = ParetoFront.read(run.require(run.front_path, "ofa-hw search"), run.space).archs
     if pick is None or pick > len(archs):
         raise click.BadParameter(f"the front has {len(archs)} networks; came {pick}", param_hint="--pick")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ofa_hw.cli.console import print_json, print_table, remark, show_progress
+from ofa_hw.cli.console import echo, print_json, print_table, remark, show_progress
 from ofa_hw.cli.options import json_option, run_option, seed_option
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def command(
         which = f"{name}: " if len(found) > 1 else ""
         _show(front, f"{which}{len(front)} networks in {files[name]}")
         if proof is not None:
-            click.echo(_proof_in_words(proof))
+            echo(_proof_in_words(proof))
     remark(f"next: ofa-hw verify --run {folder.path}")
 
 

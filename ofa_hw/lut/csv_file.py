@@ -14,7 +14,7 @@ from typing import Any
 from ofa_hw.blocks import BlockSpec
 from ofa_hw.errors import InvalidInputError, TableError
 from ofa_hw.families import ACTIVATIONS, list_families
-from ofa_hw.files import write_text
+from ofa_hw.files import parse_json, read_text, write_text
 from ofa_hw.lut.calibration import Calibration, Figures
 from ofa_hw.lut.table import LatencyTable
 from ofa_hw.profiling.measurement import Measurement, RunConditions
@@ -92,11 +92,11 @@ def read_table(path: Path, *, uncalibrated: bool = False) -> LatencyTable:
     With `uncalibrated` its calibration, which may be of an older form, is left out.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError as error:
         raise TableError(f"{path}: there is no such table; make one with `ofa-hw profile --out {path}`") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: must be text in UTF-8; came other bytes ({error.reason})") from error
+    except InvalidInputError as error:
+        raise TableError(str(error)) from error
     lines = text.splitlines()
     head, num_head = _read_head(path, lines)
     conditions = _read_conditions(path, head)
@@ -170,7 +170,7 @@ def _read_calibration(path: Path, text: str | None) -> Calibration | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         figures = tuple(Figures(**entry) for entry in value["figures"])
         return Calibration(**{**value, "covariance": tuple(value["covariance"]), "figures": figures})
     except (ValueError, TypeError, KeyError) as error:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import json_bytes, replace_folder
+from ofa_hw.files import json_bytes, read_json, replace_folder
 from ofa_hw.predictor.intervals import ErrorModel
 from ofa_hw.predictor.learning_curve import LEARNING_CURVE, LearningCurve
 from ofa_hw.predictor.mlp import MlpEnsemble
@@ -160,7 +159,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise RunError(f"there is no predictor in {folder}; make one with `ofa-hw fit`")
     try:
-        facts = json.loads(path.read_text())
+        facts = read_json(path)
         schema_version, digests = facts["schema_version"], dict(facts["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}); fit again with `ofa-hw fit`") from error

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ofa_hw.errors import RunError
-from ofa_hw.files import write_bytes
+from ofa_hw.files import parse_json, write_bytes
 from ofa_hw.training.guard import Health
 
 
@@ -77,7 +77,7 @@ def read_last_checkpoint(folder: Path, *, with_early: bool = True) -> Checkpoint
         with safe_open(paths[-1], framework="pt") as file:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        fields = json.loads(metadata["position"])
+        fields = parse_json(metadata["position"])
         position = Position(**fields | {"health": Health(**fields["health"])})
         return Checkpoint(position=position, config=metadata["config"], tensors=tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

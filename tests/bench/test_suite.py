@@ -40,7 +40,7 @@ def test_models_blocks_and_reference_are_read(write, tmp_path):
     ("text", "told"),
     [
         ("", "there must be models or blocks"),
-        ("[models", "must be a TOML file"),
+        ("[models", "must be TOML"),
         ("[model]\na = 'a.tflite'", "the suite must hold name, reference, models, blocks; came model"),
         ("models = 3", "models must be a table; came 3"),
         ("[models]\na = 3", "models.a must be a table; came 3"),
