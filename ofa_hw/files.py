@@ -75,13 +75,14 @@ def parse_yaml(text: str) -> Any:
 
 
 def _parsed(form: str, parse: Callable[[Any], Any], text: str | bytes, *faults: type[Exception]) -> Any:
+    # AttributeError, LookupError, TypeError: what the parser of YAML stumbles over.
+    expected: tuple[type[Exception], ...] = (ValueError, AttributeError, LookupError, TypeError, *faults)
     try:
         value = parse(text)
         require_plain(value)
     except RecursionError:
         raise InvalidInputError(f"must be {form}, nested at most {_MAX_DEPTH} deep; it is deeper") from None
-    # AttributeError, LookupError, TypeError: what the parser of YAML stumbles over.
-    except (ValueError, AttributeError, LookupError, TypeError, *faults) as error:
+    except expected as error:
         raise InvalidInputError(f"must be {form}: {' '.join(str(error).split())[:200]}") from error
     return value
 

@@ -98,7 +98,7 @@ class LazyGroup(click.Group):
                 message += f"; make room and go on with: {_words_to_go_on(self, ctx)}"
             raise click.ClickException(shown(message)) from error
         except click.ClickException as error:
-            error.message = shown(error.message)
+            vars(error)["message"] = shown(error.message)
             raise
         except (click.exceptions.Exit, click.Abort):
             raise
@@ -124,6 +124,10 @@ def _end_at_once(*_: object) -> NoReturn:
     os._exit(130)
 
 
+_MAX_LINE = 2000
+"""What came may be long; what to do stands at the end."""
+
+
 class StderrHandler(logging.Handler):
     """Writes to whatever stderr is at the moment, so that a line stands above a progress bar; warnings say so."""
 
@@ -135,12 +139,13 @@ class StderrHandler(logging.Handler):
 
 def message_of(error: Exception) -> str:
     """Return what went wrong as one line."""
-    if not isinstance(error, OSError):
-        return " ".join(str(error).split())
-    message = error.strerror or str(error) or type(error).__name__
-    if error.filename is not None:
-        message += f": {error.filename}"
-    return " ".join(message.split())
+    message = str(error)
+    if isinstance(error, OSError):
+        message = error.strerror or message or type(error).__name__
+        if error.filename is not None:
+            message += f": {error.filename}"
+    line = " ".join(message.split())
+    return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE // 2]} ... {line[-_MAX_LINE // 2 :]}"
 
 
 def _words_to_go_on(group: LazyGroup, ctx: click.Context) -> str:

@@ -61,7 +61,7 @@ class NamedObjectives:
             known.insert(0, Top1(space=space, predictor=predictor))
         if len(latencies) > 1:
             known.append(WorstRelativeLatency(latencies=tuple(latencies.values())))
-        known += [make(space) for make in load_objectives().values()]
+        known += load_objectives(space).values()
         by_name = {objective.name: objective for objective in known}
         if len(by_name) != len(known):
             raise InvalidInputError(

@@ -112,7 +112,7 @@ def _faults_of_family(space: SearchSpace, stage: StageSpec, family: Family) -> l
         faults.append(f"activation of a {family.name} must be {' or '.join(family.activations)}")
     if not faults:
         values = {choice.name: space.values_of(stage, choice) for choice in family.choices}
-        for stride in {1, stage.stride}:
+        for stride in {1, stage.stride} if _is_whole(stage.stride, 1) else ():
             faults += family.faults(values, stride=stride)
     return faults
 
