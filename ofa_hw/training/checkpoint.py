@@ -124,7 +124,8 @@ def _checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    if metadata.pop(_CHECKSUM, checksum := _checksum(tensors, metadata)) != checksum:
+    written = metadata.pop(_CHECKSUM, None)
+    if written is not None and written != _checksum(tensors, metadata):
         raise ValueError("its bytes are not those that were written")
     return tensors, metadata
 
