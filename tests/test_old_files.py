@@ -33,7 +33,7 @@ from ofa_hw.predictor import AccuracyPredictor, read_samples
 from ofa_hw.profiling import measure, read_devices
 from ofa_hw.report import read_results
 from ofa_hw.run import RunFolder
-from ofa_hw.search import read_front_archs
+from ofa_hw.search import ParetoFront
 from ofa_hw.space import ArchConfig, SearchSpace, get_space, list_spaces
 from ofa_hw.training import load_supernet, open_images, read_metrics
 from tests.profiling.fake import FakeProfiler
@@ -104,7 +104,7 @@ def has_a_checkpoint_of_its_space(path: Path) -> None:
 
 def has_finetuned_weights(path: Path) -> None:
     run = run_of(path)
-    arch = next(arch for arch in read_front_archs(run.front_path, run.space) if arch.arch_id == path.stem)
+    arch = next(arch for arch in ParetoFront.read(run.front_path, run.space).archs if arch.arch_id == path.stem)
     load_supernet(run).extract(arch).load_state_dict(load_file(path))
 
 
@@ -146,12 +146,12 @@ READERS = {
     "runs/*/exported/*.safetensors": has_finetuned_weights,
     "runs/*/exported/*.tflite": lambda path: tflite_runner(path.read_bytes()),
     "runs/*/exported/*.onnx": lambda path: onnx_runner(path.read_bytes()),
-    "runs/*/pareto*.csv": lambda path: read_front_archs(path, run_of(path).space),
+    "runs/*/pareto*.csv": lambda path: ParetoFront.read(path, run_of(path).space).archs,
     "runs/*/verified.csv": is_run(lambda run: len(read_results(run).verified)),
     "runs/*/whole_nets.csv": is_run(lambda run: len(read_results(run).whole_nets)),
     "runs/*/predictor/*": is_a_predictor,
     "predictors/*/*": is_a_predictor,
-    "fronts/*.csv": lambda path: read_front_archs(path, get_space(str(path.parents[1] / "tiny.toml"))),
+    "fronts/*.csv": lambda path: ParetoFront.read(path, get_space(str(path.parents[1] / "tiny.toml"))).archs,
     "lut/*.csv": LatencyTable.read,
     "**/bench*.json": read_benchmark,
 }
@@ -242,7 +242,7 @@ def test_fronts_hold_the_same_networks(old: Path) -> None:
     fronts = [*(old / "fronts").glob("*.csv"), *(old / "runs" / "tiny").glob("pareto*.csv")]
     assert len(fronts) == sum(name.startswith("front_") for name in recorded.files) == 5
     for path in fronts:
-        assert np.array_equal(space.encode(read_front_archs(path, space)), recorded[f"front_{path.stem}"])
+        assert np.array_equal(space.encode(ParetoFront.read(path, space).archs), recorded[f"front_{path.stem}"])
 
 
 def test_devices_are_what_they_were(old: Path) -> None:
@@ -316,7 +316,7 @@ def test_killed_search_is_resumed_or_told_how_to_begin_anew(own_copy: Path) -> N
     if result.exit_code == 0:
         recorded = np.load(own_copy / "expected" / "run.npz")["front_pareto"]
         space = space_of(own_copy, "tiny")
-        assert np.array_equal(space.encode(read_front_archs(front, space)), recorded)
+        assert np.array_equal(space.encode(ParetoFront.read(front, space).archs), recorded)
     else:
         # The journal is bound to what predictor and table say to the last bit, which other processors may not.
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]

@@ -97,11 +97,14 @@ def _blocks(name: str, told: Any) -> list[Workload]:
     where = f"blocks.{name}"
     _require_type(told, dict, where)
     _require_keys(told, where, known=("space", "resolutions", "keys"), needed=("space",))
+    _require_type(told["space"], str, f"{where}.space")
     space = find_space(told["space"])
     resolutions = told.get("resolutions", space.resolutions[-1:])
     patterns = told.get("keys", ["*"])
     _require_type(resolutions, list | tuple, f"{where}.resolutions")
     _require_type(patterns, list, f"{where}.keys")
+    if not resolutions or not all(type(size) is int and size > 0 for size in resolutions):
+        raise InvalidInputError(f"{where}.resolutions must be whole numbers above 0; came {list(resolutions)}")
     specs = unique_block_specs(space, tuple(resolutions))
     chosen = [spec for spec in specs if any(fnmatch.fnmatchcase(spec.key, str(pattern)) for pattern in patterns)]
     if not chosen:

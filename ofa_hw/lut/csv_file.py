@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import datetime as dt
@@ -297,6 +296,9 @@ def _not_negative(text: str) -> float | None:
 def _moment(text: str) -> str | None:
     if not _MOMENT.fullmatch(text):
         return None
-    with contextlib.suppress(ValueError):
-        return text if text == "unknown" or dt.datetime.fromisoformat(text) else None
-    return None
+    try:
+        if text != "unknown":
+            dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return text

@@ -103,9 +103,15 @@ class TreeEnsemble:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> TreeEnsemble:
         """Return the ensemble that `to_arrays` wrote; KeyError where an array is missing."""
-        indices = {name: arrays[name].astype(np.int32) for name in ("roots", "left", "right", "feature")}
-        numbers = {name: arrays[name].astype(np.float64) for name in ("threshold", "value", "baseline")}
-        return cls(**indices, **numbers)
+        return cls(
+            roots=arrays["roots"].astype(np.int32),
+            left=arrays["left"].astype(np.int32),
+            right=arrays["right"].astype(np.int32),
+            feature=arrays["feature"].astype(np.int32),
+            threshold=arrays["threshold"].astype(np.float64),
+            value=arrays["value"].astype(np.float64),
+            baseline=arrays["baseline"].astype(np.float64),
+        )
 
     @classmethod
     def of_members(cls, members: list[Any]) -> TreeEnsemble:
