@@ -17,7 +17,7 @@ import psutil
 
 from ofa_hw import __version__
 from ofa_hw.errors import OfaHwError, how_to_install
-from ofa_hw.plugins import get_profiler, list_devices
+from ofa_hw.plugins import ask_device, list_devices
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "": ("torch", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "skops", "moocore"),
@@ -137,9 +137,7 @@ def _ask_devices() -> Iterable[DeviceAnswer]:
         state: Mapping[str, str] = {}
         reason = ""
         try:
-            profiler = get_profiler(device.runtime, device)
-            profiler.check()
-            state = profiler.state()
+            state = ask_device(device)
         except OfaHwError as error:
             reason = " ".join(str(error).split())
         yield DeviceAnswer(

@@ -2,20 +2,174 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import functools
 import hashlib
 import json
+import math
 import os
+import platform
+import re
 import shutil
 import tempfile
+import tomllib
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ofa_hw.errors import RunError
+from ofa_hw.errors import InvalidInputError, RunError
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_OWN = re.compile(r"(?:^|^\..+\.)ofa-hw-([0-9a-f]{8})-([0-9]{1,10})-[^-]*$")
+_MAX_DEPTH = 50
+_MAX_DOTS = 1000
+"""In a line of TOML: the parser takes the square of the parts of a dotted key."""
+
+
+# ---------------------------------------------------------------------------------------------- text of others
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the plain value that JSON describes; InvalidInputError where it is damaged, or `require_plain` fails."""
+    return _parsed("JSON", json.loads, text)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the table that TOML describes; InvalidInputError where it is damaged, or `require_plain` fails."""
+
+    def load(text: str) -> dict[str, Any]:
+        if any(line.count(".") > _MAX_DOTS for line in text.splitlines()):
+            raise RecursionError
+        return tomllib.loads(text)
+
+    table: dict[str, Any] = _parsed("TOML", load, text)
+    return table
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the plain value that YAML describes.
+
+    Raises:
+        InvalidInputError: it is damaged, holds aliases or objects of Python, or `require_plain` fails.
+    """
+    import yaml
+
+    def load(text: str) -> Any:
+        depth = 0
+        for bracket in re.findall(r"[\[\]{}]", text):  # the parser takes the square of their depth
+            depth += 1 if bracket in "[{" else -1
+            if depth > _MAX_DEPTH:
+                raise RecursionError
+        # An alias makes much of little: nine lines of them are a thousand million values.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError("it has aliases")
+        try:
+            return yaml.safe_load(text)
+        except yaml.constructor.ConstructorError as error:
+            raise ValueError(f"it must hold plain values, no Python objects: {error}") from error
+
+    return _parsed("YAML", load, text, yaml.YAMLError)
+
+
+def _parsed(form: str, parse: Callable[[Any], Any], text: str | bytes, *faults: type[Exception]) -> Any:
+    # AttributeError, LookupError, TypeError: what the parser of YAML stumbles over.
+    expected: tuple[type[Exception], ...] = (ValueError, AttributeError, LookupError, TypeError, *faults)
+    try:
+        value = parse(text)
+        require_plain(value)
+    except RecursionError:
+        raise InvalidInputError(f"must be {form}, nested at most {_MAX_DEPTH} deep; it is deeper") from None
+    except expected as error:
+        raise InvalidInputError(f"must be {form}: {' '.join(str(error).split())[:200]}") from error
+    return value
+
+
+def require_plain(value: Any, depth: int = _MAX_DEPTH) -> None:
+    """Return where `value` is what files of ours hold: not nested deep, numbers finite and of 64 bits, whole letters.
+
+    Raises:
+        ValueError: it is not, which whatever computes or prints with it would find out later.
+        RecursionError: it is nested too deep.
+    """
+    if isinstance(value, dict | list):
+        if not depth:
+            raise RecursionError
+        for child in [*value, *value.values()] if isinstance(value, dict) else value:
+            require_plain(child, depth - 1)
+    elif isinstance(value, str):
+        value.encode()  # a half of a letter, which no file can hold, is a ValueError
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"numbers must be finite; came {value}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("whole numbers must fit 64 bits; a greater one came")
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a file; InvalidInputError where it is not UTF-8, OSError where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path}: must be text in UTF-8; came other bytes ({error.reason})") from error
+
+
+def read_json(path: str | Path) -> Any:
+    """Return what a file of JSON holds; InvalidInputError names it where it is damaged, OSError where unreadable."""
+    return _named(path, parse_json)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return what a file of TOML holds; InvalidInputError names it where it is damaged, OSError where unreadable."""
+    table: dict[str, Any] = _named(path, parse_toml)
+    return table
+
+
+def _named(path: str | Path, parse: Callable[[str], Any]) -> Any:
+    text = read_text(path)
+    try:
+        return parse(text)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from error
+
+
+# ---------------------------------------------------------------------------------------------------- our own
+
+
+def own_prefix() -> str:
+    """Return what the name of a temporary file or folder of this process begins with, or has behind its target's."""
+    return f"ofa-hw-{_this_host()}-{os.getpid()}-"
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove what processes of ours that are gone have left in `folder` under their `own_prefix`."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _OWN.search(entry.name)
+            if not found or found[1] != _this_host() or _is_alive(int(found[2])):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                Path(entry.path).unlink()
+
+
+@functools.cache
+def _this_host() -> str:
+    # Process ids say nothing of those on another host, or in a container, that shares the folder.
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
@@ -25,7 +179,8 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    sweep(path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.{own_prefix()}", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             write(file)
@@ -45,7 +200,8 @@ def replace_folder(path: str | Path, contents: Mapping[str, bytes]) -> None:
     """
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    sweep(path.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.{own_prefix()}", dir=path.parent))
     try:
         for name, content in contents.items():
             write_bytes(temporary / name, content)
@@ -75,7 +231,7 @@ def require_writable(path: str | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent):
+    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.{own_prefix()}", dir=path.parent):
         pass
 
 
@@ -142,9 +298,9 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(whole.split(b"\n") if newline else [], start=1):
         try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
+            row = parse_json(line)
+        except InvalidInputError as error:
+            raise RunError(f"{path}, line {number}: {error}; remove the line or the file") from error
         if not isinstance(row, dict):
             raise RunError(f"{path}, line {number}: must be a JSON object; remove the line or the file")
         rows.append(row)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-_ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`"), ("*", "\\*"))
+_ESCAPES = (
+    ("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"),
+    *((character, f"\\{character}") for character in "|`*[]~"),
+    ("@", "&#64;"), ("://", "&#58;//"), ("www.", "www&#46;"),
+)  # fmt: skip
+"""Also what a forge makes of plain text: links, and mentions that write to people."""
 
 
 def escaped(text: str) -> str:
-    """Return `text` such that it stands in a cell as it is: one line, no markup."""
+    """Return `text` such that it stands in a cell, or behind a heading's `#`, as it is: one line, no markup."""
+    text = "".join(character if character.isprintable() else " " for character in text)
     for character, written in _ESCAPES:
         text = text.replace(character, written)
     return " ".join(text.split())

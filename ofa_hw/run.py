@@ -8,7 +8,6 @@ import datetime as dt
 import fcntl
 import os
 import shlex
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import tomli_w
 
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import append_jsonl, read_jsonl, write_text
+from ofa_hw.files import append_jsonl, read_jsonl, read_toml, write_text
 from ofa_hw.space import SearchSpace, get_space
 
 RUNS_FOLDER = Path("runs")
@@ -89,14 +88,15 @@ class RunFolder:
             file.write(str(os.getpid()))
             file.flush()
             yield
+        self.require_there()
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration; RunError where config.toml is damaged."""
         try:
-            return tomllib.loads(self.config_path.read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.config_path}: {error}") from error
+            return read_toml(self.config_path)
+        except (OSError, InvalidInputError) as error:
+            raise RunError(str(error)) from error
 
     def add_to_config(self, name: str, table: Mapping[str, Any]) -> None:
         """Write the table `name` into config.toml, beside what is there."""
@@ -109,6 +109,14 @@ class RunFolder:
             return SearchSpace.from_dict(self.config["space"])
         except (KeyError, InvalidInputError) as error:
             raise RunError(f"{self.config_path}: [space] must describe a search space: {error}") from error
+
+    def require_there(self) -> None:
+        """Return where the run is still there; RunError where its folder was removed meanwhile."""
+        if not self.config_path.exists():
+            raise RunError(
+                f"{self.path} was removed while it was worked on; what stands there now is no run: remove it, and "
+                "begin anew"
+            )
 
     def require(self, path: Path, command: str) -> Path:
         """Return `path` where it exists; RunError with the `command` that makes it where it does not."""

@@ -100,7 +100,12 @@ class Phone:
         self.tell(["rm", "-rf", folder])
 
     def _list(self) -> dict[str, str]:
-        done = _run(["devices"], seconds=_COMMAND_SECONDS)
+        try:
+            done = _run(["devices"], seconds=_COMMAND_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise DeviceError(
+                f"{self.name}: adb's server must answer within {_COMMAND_SECONDS:g} s; run `adb kill-server`"
+            ) from error
         rows = [line.split() for line in done.stdout.splitlines() if "\t" in line]
         return {row[0]: row[1] for row in rows if len(row) > 1}
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ofa_hw.profiling.measurement import MAX_MS
 
 Request = Mapping[str, Any]
+
+_MAX_NUMBER = 1e300
+"""Beyond it are infinity and whole numbers that no float can hold."""
 
 
 def read_answer(line: str, request: Request) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER
 
 
 def _is_whole(value: Any, least: int) -> bool:

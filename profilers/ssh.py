@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
+from ofa_hw.files import own_prefix
 from ofa_hw.profiling.device import Device
 from profilers.transport import THREAD_COUNTS, WORKER, Worker
 from profilers.worker_process import WorkerProcess
@@ -76,7 +77,7 @@ class SshTransport:
         # user's connections are never touched. It ends when this transport does.
         usual = tempfile.gettempdir()
         root = usual if _SHORT.fullmatch(usual) else "/tmp"  # noqa: S108 - mkdtemp gives a folder to us alone
-        self._socket = Path(tempfile.mkdtemp(prefix="ofa-hw-", dir=root)) / "s"
+        self._socket = Path(tempfile.mkdtemp(prefix=own_prefix(), dir=root)) / "s"
         weakref.finalize(self, _disconnect, self._command([], "-O", "exit"), self._socket)
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:

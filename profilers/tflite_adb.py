@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import DeviceError
-from ofa_hw.files import sha256_of
+from ofa_hw.files import own_prefix, sha256_of
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions, Workload, cores_of, mask_of
 from ofa_hw.profiling.protocol import Session, Times
@@ -160,7 +160,7 @@ class AdbTfliteProfiler:
         self.check()
         folder = self._phone.make_folder()
         try:
-            with tempfile.TemporaryDirectory(prefix="ofa-hw-") as local:
+            with tempfile.TemporaryDirectory(prefix=own_prefix()) as local:
                 self._collect(Path(local), workloads, plan)
                 self._phone.push(sorted(Path(local).iterdir()), folder)
         except BaseException:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from ofa_hw.files import own_prefix
 from ofa_hw.profiling.device import Device
 from profilers.worker import Server
 from profilers.worker_process import ANSWER_SECONDS, WorkerProcess
@@ -86,7 +87,7 @@ class LocalTransport:
         self, models: Iterable[bytes | Path], *, suffix: str, num_threads: int
     ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Start a worker in a new process; its files lie in a temporary folder."""
-        folder = Path(tempfile.mkdtemp(prefix="ofa-hw-"))
+        folder = Path(tempfile.mkdtemp(prefix=own_prefix()))
         try:
             paths = _write_models(folder, models, suffix)
             env = {**os.environ, **dict.fromkeys(THREAD_COUNTS, str(num_threads)), **self._env}
@@ -115,7 +116,7 @@ class InProcessTransport:
         self, models: Iterable[bytes | Path], *, suffix: str, num_threads: int
     ) -> tuple[Worker, list[str], Callable[[], None]]:
         """Return a server in this process; its files lie in a temporary folder."""
-        folder = Path(tempfile.mkdtemp(prefix="ofa-hw-"))
+        folder = Path(tempfile.mkdtemp(prefix=own_prefix()))
         paths = _write_models(folder, models, suffix)
         return InProcessWorker(self._makers), paths, lambda: shutil.rmtree(folder, ignore_errors=True)
 

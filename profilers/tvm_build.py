@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError, how_to_install
+from ofa_hw.files import own_prefix
 from ofa_hw.formats.folded import FoldedBlock
 from ofa_hw.formats.graph import (
     Add,
@@ -85,7 +86,7 @@ def compile_module(module: Any, *, target: Any, cross_compiler: str) -> bytes:
         if isinstance(function, tvm.tirx.PrimFunc) and not (function.attrs or {}).get("tirx.is_scheduled", False):
             module[name] = schedule_by_hand(function)
     executable = tvm.compile(module, target)
-    with tempfile.TemporaryDirectory(prefix="ofa-hw-") as folder:
+    with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
         path = Path(folder) / "model.so"
         try:
             if cross_compiler:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ofa_hw.files import own_prefix
 from profilers.tvm_build import import_tvm
 
 _log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Tuner:
             num_threads=1,
         )
         failures: list[str] = []
-        with tempfile.TemporaryDirectory(prefix="ofa-hw-") as folder:
+        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
             meta_schedule.tune.tune_tasks(
                 tasks=[context.clone()],
                 task_weights=[1.0],

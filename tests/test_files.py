@@ -2,15 +2,35 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_hw.errors import RunError
-from ofa_hw.files import append_jsonl, read_jsonl, sha256_of, write_atomically, write_json, write_jsonl, write_text
+from ofa_hw.errors import InvalidInputError, RunError
+from ofa_hw.files import (
+    append_jsonl,
+    own_prefix,
+    parse_json,
+    parse_toml,
+    parse_yaml,
+    read_json,
+    read_jsonl,
+    read_text,
+    read_toml,
+    sha256_of,
+    sweep,
+    write_atomically,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 
-rows = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.booleans(), max_size=3)
+texts = st.text(max_size=5)
+whole_numbers = st.integers(-(2**63), 2**63 - 1)
+rows = st.dictionaries(texts, whole_numbers | texts | st.booleans(), max_size=3)
 
 
 def names_in(folder) -> list[str]:
@@ -104,3 +124,70 @@ def test_a_damaged_line_is_named_by_its_number(tmp_path, line):
 def test_sha256_matches_the_published_test_vector(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+DEEP = 10_000
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parse_json, "[" * DEEP, "nested at most"),
+        (parse_json, "[" * 60 + "]" * 60, "nested at most"),
+        (parse_toml, "a = " + "[" * DEEP, "nested at most"),
+        (parse_toml, "a = " + "{b=" * DEEP, "nested at most"),
+        (parse_toml, "a." * DEEP + "b = 1", "nested at most"),
+        (parse_yaml, "[" * DEEP, "nested at most"),
+        (parse_yaml, "- " * DEEP, "nested at most"),
+        (parse_yaml, "a: 2026-13-45", "month must be in 1..12"),
+        (parse_yaml, "a: &x [1]\nb: *x", "aliases"),
+        (parse_json, "NaN", "numbers must be finite"),
+        (parse_json, "-1e999", "numbers must be finite"),
+        (parse_toml, "a = nan", "numbers must be finite"),
+        (parse_yaml, ".inf", "numbers must be finite"),
+        (parse_json, "9" * 30, "64 bits"),
+        (parse_json, "9" * 5000, "must be JSON"),
+        (parse_json, r'"\ud800"', "surrogates not allowed"),
+        (parse_json, "", "must be JSON"),
+        (parse_toml, "a", "must be TOML"),
+        (parse_yaml, "? [", "must be YAML"),
+    ],
+)
+def test_text_that_no_file_of_ours_holds_is_refused_in_one_line(parse, text, message):
+    with pytest.raises(InvalidInputError, match=message) as caught:
+        parse(text)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"\xff")
+    for read in (read_text, read_json, read_toml):
+        with pytest.raises(InvalidInputError, match="a: must be text in UTF-8"):
+            read(path)
+    path.write_text("[")
+    for read in (read_json, read_toml):
+        with pytest.raises(InvalidInputError, match=r"a: must be (JSON|TOML)"):
+            read(path)
+    path.write_text('{"loss": NaN}\n')
+    with pytest.raises(RunError, match="a, line 1: must be JSON: numbers must be finite"):
+        read_jsonl(path)
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    program = "import os, sys; from ofa_hw.files import own_prefix; print(own_prefix(), flush=True); sys.stdin.read()"
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with child:
+        prefix = child.stdout.readline().strip()
+        (tmp_path / f".front.csv.{prefix}abc").write_text("half")
+        (tmp_path / f"{prefix}abc").mkdir()
+        (tmp_path / f"{prefix}abc" / "model").write_text("")
+        others = [".front.csv.abc", "ofa-hw-notes", f".x.ofa-hw-00000000-{child.pid}-a", f".x.{own_prefix()}a"]
+        for name in others:
+            (tmp_path / name).write_text("")
+        sweep(tmp_path)
+        assert len(names_in(tmp_path)) == 6
+        child.kill()
+    write_text(tmp_path / "front.csv", "whole")
+    assert names_in(tmp_path) == sorted([*others, "front.csv"])

@@ -2,13 +2,16 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ofa_hw.cli.options import note_command
 from ofa_hw.errors import InvalidInputError, RunError
+from ofa_hw.files import append_jsonl
 from ofa_hw.run import RunFolder, find_space
 from ofa_hw.space import get_space, list_spaces
 
@@ -25,6 +28,20 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     RunFolder.create(tmp_path, {"space": get_space("fashion").to_dict()})
     with pytest.raises(RunError, match="already holds a run"):
         RunFolder.create(tmp_path, {})
+
+
+def test_a_run_that_is_removed_while_it_is_worked_on_is_not_rebuilt(tmp_path):
+    run = RunFolder.create(tmp_path / "run", {"space": get_space("fashion").to_dict()})
+
+    def work():
+        with run.locked():
+            shutil.rmtree(run.path)
+            append_jsonl(run.samples_path, {})
+
+    with pytest.raises(RunError, match="run was removed while it was worked on"):
+        work()
+    with pytest.raises(RunError, match="was removed while it was worked on"):
+        note_command(run.path)
 
 
 def test_the_last_run_that_was_made_is_the_default(tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from ofa_hw import __version__
 from ofa_hw.bench.figure import Figure, ProcessTimes
 from ofa_hw.errors import RunError
+from ofa_hw.files import read_json
 from ofa_hw.profiling import RunConditions
 
 SCHEMA = "ofa-hw-benchmark"
@@ -80,7 +80,7 @@ def read_benchmark(path: str | Path) -> Benchmark:
     """
     path = Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
         schema = (document.pop("schema"), document.pop("schema_version"))
         if schema == (SCHEMA, SCHEMA_VERSION):
             return _parsed(document)

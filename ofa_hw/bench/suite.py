@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.files import parse_toml, read_text
 from ofa_hw.profiling import ModelFile, Workload
 from ofa_hw.run import find_space
 
@@ -46,10 +46,7 @@ def read_suite(path: str | Path) -> Suite:
     """
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _suite(table, path)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path}: must be a TOML file: {error}") from error
+        return _suite(parse_toml(read_text(path)), path)
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: {error}") from error
 
@@ -100,11 +97,14 @@ def _blocks(name: str, table: Any) -> list[Workload]:
     where = f"blocks.{name}"
     _require_type(table, dict, where)
     _require_keys(table, where, known=("space", "resolutions", "keys"), needed=("space",))
+    _require_type(table["space"], str, f"{where}.space")
     space = find_space(table["space"])
     resolutions = table.get("resolutions", space.resolutions[-1:])
     patterns = table.get("keys", ["*"])
     _require_type(resolutions, list | tuple, f"{where}.resolutions")
     _require_type(patterns, list, f"{where}.keys")
+    if not resolutions or not all(type(size) is int and size > 0 for size in resolutions):
+        raise InvalidInputError(f"{where}.resolutions must be whole numbers above 0; came {list(resolutions)}")
     specs = unique_block_specs(space, tuple(resolutions))
     chosen = [spec for spec in specs if any(fnmatch.fnmatchcase(spec.key, str(pattern)) for pattern in patterns)]
     if not chosen:

@@ -8,13 +8,33 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unicodedata import category
 
 import click
 
 from ofa_hw.progress import ProgressCallback, no_progress
 
+_STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories: control characters, those of direction and joining, halves of letters, line ends of its own."""
+
 PLAIN_INTERVAL_S = 10.0
 """How often work tells how far it is where stderr is no terminal."""
+
+
+def shown(text: str) -> str:
+    """Return `text` with all that would steer a terminal escaped, such as `\\x1b`; line ends stay.
+
+    Tables, names, files and phones are of others: their texts may hold codes that rewrite what is on the screen.
+    """
+    return "".join(
+        character if character in "\n\t" or category(character) not in _STEERING else repr(character)[1:-1]
+        for character in text
+    )
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print `text` to stdout, with `err` to stderr, as `shown`; all that commands print passes here or by `print_`."""
+    click.echo(shown(text), err=err)
 
 
 def print_json(value: Any) -> None:
@@ -33,12 +53,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     from rich.text import Text
 
     rows = [tuple(row) for row in rows]
-    table = Table(box=SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", title_style="bold")
+    table = Table(
+        box=SIMPLE_HEAD, title=Text(shown(title)) if title else None, title_justify="left", title_style="bold"
+    )
     for index, column in enumerate(columns):
         is_number = all(_looks_like_number(row[index]) for row in rows)
-        table.add_column(Text(column), justify="right" if rows and is_number else "left")
+        table.add_column(Text(shown(column)), justify="right" if rows and is_number else "left")
     for row in rows:
-        table.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("–" if cell is None else shown(str(cell))) for cell in row))
     # A pipe has no width: 10,000 columns hold any row, and only what the table needs is written.
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 
@@ -48,9 +70,9 @@ def print_facts(facts: Iterable[tuple[str, object]], *, title: str | None = None
     facts = [(name, "–" if value is None else str(value)) for name, value in facts]
     width = max((len(name) for name, _ in facts), default=0)
     if title:
-        click.secho(title, bold=True)
+        click.secho(shown(title), bold=True)
     for name, value in facts:
-        click.echo(f"  {name:<{width}}  {value}")
+        echo(f"  {name:<{width}}  {value}")
 
 
 def told_ms(ms: float) -> str:
@@ -61,7 +83,7 @@ def told_ms(ms: float) -> str:
 
 def remark(text: str) -> None:
     """Print a line to stderr: what a person should know, and a script need not read."""
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 @contextmanager
@@ -105,7 +127,7 @@ def _bars() -> Iterator[ProgressCallback]:
 
     def callback(description: str, done: int, total: int) -> None:
         if description not in tasks:
-            tasks[description] = bars.add_task(escape(description), total=total)
+            tasks[description] = bars.add_task(escape(shown(description)), total=total)
         bars.update(tasks[description], completed=done, total=total)
 
     with bars:

@@ -42,11 +42,11 @@ def command(as_json: bool) -> None:
 def _ask(device: Any) -> dict[str, Any]:
     """Return what is known of a device, and whether it answers now."""
     from ofa_hw.errors import OfaHwError
-    from ofa_hw.plugins import get_profiler
+    from ofa_hw.plugins import ask_device
 
     reason, answers = device.description, True
     try:
-        get_profiler(device.runtime, device).check()
+        ask_device(device)
     except OfaHwError as error:
         reason, answers = " ".join(str(error).removeprefix(f"{device.name}: ").split()), False
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json, print_table
+from ofa_hw.cli.console import echo, print_facts, print_json, print_table
 from ofa_hw.cli.options import json_option
 
 
@@ -55,4 +55,4 @@ def command(as_json: bool) -> None:
         ],
     )
     for sentence in found.advice or ("All is well.",):
-        click.echo(sentence)
+        echo(sentence)

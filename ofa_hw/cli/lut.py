@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ofa_hw.cli.console import print_facts, print_json, print_table, remark
+from ofa_hw.cli.console import echo, print_facts, print_json, print_table, remark
 from ofa_hw.cli.options import json_option
 from ofa_hw.cli.words import Commands
 
@@ -83,19 +83,27 @@ def validate(paths: tuple[Path, ...], space_name: str | None, as_json: bool) -> 
       ofa-hw lut validate lut/host.csv --space fashion
     """
     from ofa_hw.blocks import unique_block_specs
+    from ofa_hw.errors import TableError
     from ofa_hw.lut import LatencyTable
+    from ofa_hw.plugins import list_profilers
     from ofa_hw.space import get_space
 
     sound = []
     for path in paths:
         table = LatencyTable.read(path)
+        runtimes = (*list_profilers(), "published")
+        if table.conditions.runtime not in runtimes:
+            raise TableError(
+                f"{path}: runtime in the head must be one of {', '.join(runtimes)}; came {table.conditions.runtime!r}: "
+                "correct it, or install the package that brings it"
+            )
         if space_name is not None:
             for spec in unique_block_specs(get_space(space_name)):
                 table.block_ms(spec)
         facts = {"table": str(path), "space": table.space, "device": table.device, "blocks": len(table.measurements)}
         sound.append(facts)
         if not as_json:
-            click.echo(f"{path}: {facts['blocks']} blocks of {table.space} on {table.device}, sound")
+            echo(f"{path}: {facts['blocks']} blocks of {table.space} on {table.device}, sound")
     if as_json:
         print_json(sound)
 

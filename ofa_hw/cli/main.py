@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import logging
+import os
 import shlex
+import signal
 import sys
+import tempfile
 from typing import Any, NoReturn
 
 import click
 
 from ofa_hw import __version__
+from ofa_hw.cli.console import echo, shown
 from ofa_hw.cli.words import Commands
 from ofa_hw.errors import OfaHwError
+from ofa_hw.files import sweep
+
+FAULT = 70
+"""The exit code of a failure that nobody foresaw, as of sysexits.h."""
 
 COMMANDS = {
     "demo": "Run the whole pipeline on built-in images, in minutes.",
@@ -60,17 +69,29 @@ class LazyGroup(Commands):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a process of its own: Ctrl-C ends it with 130 however often it comes, any terminal can print it."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is told by its number
+                stream.reconfigure(errors="backslashreplace")
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
+        sweep(tempfile.gettempdir())
+        return super().__call__(*args, **kwargs)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the words of the command line, for the advice after an interrupt."""
         ctx.meta["ofa_hw.words"] = list(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a failure that is expected becomes one line on stderr and exit code 1, Ctrl-C 130."""
+        """Run the command; an expected failure is one line and exit code 1, Ctrl-C 130, any other fault 70."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo(f"Interrupted; what was finished is kept. Go on with: {_words_to_go_on(self, ctx)}", err=True)
+            if signal.getsignal(signal.SIGINT) is _interrupt:
+                signal.signal(signal.SIGINT, _end_at_once)
+            echo(f"Interrupted; what was finished is kept. Go on with: {_words_to_go_on(self, ctx)}", err=True)
             ctx.exit(130)
         except BrokenPipeError:
             _end_quietly()
@@ -79,7 +100,36 @@ class LazyGroup(Commands):
             message = message_of(error)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 message += f"; make room and go on with: {_words_to_go_on(self, ctx)}"
-            raise click.ClickException(message) from error
+            raise click.ClickException(shown(message)) from error
+        except click.ClickException as error:
+            vars(error)["message"] = shown(error.message)
+            raise
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if os.environ.get("OFA_HW_DEBUG"):
+                raise
+            words = f"ofa-hw {ctx.invoked_subcommand or ''}".rstrip()
+            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            echo(
+                f"Error: {words} met a fault of its own ({told}); OFA_HW_DEBUG=1 shows where: please report it",
+                err=True,
+            )
+            ctx.exit(FAULT)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    signal.signal(signal.SIGINT, _end_at_once)
+    raise KeyboardInterrupt
+
+
+def _end_at_once(*_: object) -> NoReturn:
+    # Files are whole or absent at any moment, workers end with us; what is being cleaned up is swept at the next start.
+    os._exit(130)
+
+
+_MAX_LINE = 2000
+"""What came may be long; what to do stands at the end."""
 
 
 class StderrHandler(logging.Handler):
@@ -88,17 +138,18 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         level = f"{record.levelname}: " if record.levelno > logging.INFO else ""
-        click.echo(level + self.format(record), err=True)
+        echo(level + self.format(record), err=True)
 
 
 def message_of(error: Exception) -> str:
     """Return what went wrong as one line."""
-    if not isinstance(error, OSError):
-        return " ".join(str(error).split())
-    message = error.strerror or str(error) or type(error).__name__
-    if error.filename is not None:
-        message += f": {error.filename}"
-    return " ".join(message.split())
+    message = str(error)
+    if isinstance(error, OSError):
+        message = error.strerror or message or type(error).__name__
+        if error.filename is not None:
+            message += f": {error.filename}"
+    line = " ".join(message.split())
+    return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE // 2]} ... {line[-_MAX_LINE // 2 :]}"
 
 
 def _words_to_go_on(group: LazyGroup, ctx: click.Context) -> str:

@@ -27,9 +27,10 @@ def run_option(function: F) -> F:
 
     @functools.wraps(function)
     def noted(*, run: Path | None, **options: Any) -> Any:
+        opened = _opened(run)
         result = function(run=run, **options)
         if run is not None or not options.get("space_name"):  # what is asked of a space alone is of no run
-            note_command(run)
+            note_command(opened)
         return result
 
     return click.option(
@@ -39,14 +40,31 @@ def run_option(function: F) -> F:
     )(cast("F", noted))
 
 
-def note_command(run: Path | None) -> None:
-    """Append the command line that is being run to the journal of the run that it was run on."""
-    from ofa_hw import __version__
+def _opened(run: Path | None) -> Path | None:
+    """Return the run that a command works on; None where there is none, which the command tells itself."""
     from ofa_hw.errors import OfaHwError
     from ofa_hw.run import RunFolder
 
-    with contextlib.suppress(OfaHwError, OSError):  # what the command made is there, whatever becomes of the note
-        RunFolder.open(run).note_command(command_line(), __version__)
+    with contextlib.suppress(OfaHwError):
+        return RunFolder.open(run).path
+    return None
+
+
+def note_command(run: Path | None) -> None:
+    """Append the command line that is being run to the journal of the run that it was run on.
+
+    Raises:
+        RunError: the run is gone, and what was written into its folder meanwhile is none.
+    """
+    from ofa_hw import __version__
+    from ofa_hw.run import RunFolder
+
+    if run is None:
+        return
+    folder = RunFolder(run)
+    folder.require_there()
+    with contextlib.suppress(OSError):  # what the command made is there, whatever becomes of the note
+        folder.note_command(command_line(), __version__)
 
 
 def command_line() -> str:
@@ -91,7 +109,13 @@ def chosen_arch(run: RunFolder, pick: str | None, arch: str | None) -> ArchConfi
     if (pick is None) == (arch is None):
         raise click.UsageError("give either --pick or --arch")
     if arch is not None and Path(arch).is_file():
-        return ArchConfig.from_json(Path(arch).read_text())
+        from ofa_hw.errors import InvalidInputError
+        from ofa_hw.files import read_text
+
+        try:
+            return ArchConfig.from_json(read_text(arch))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{arch}: {error}") from error
     return find_network(run, pick or arch or "")
 
 

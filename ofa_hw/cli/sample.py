@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ofa_hw.cli.console import print_json, remark, show_progress
+from ofa_hw.cli.console import echo, print_json, remark, show_progress
 from ofa_hw.cli.options import json_option, run_option, seed_option, threads_option
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def command(run: Path | None, num: int, active: bool, threads: int | None, seed:
     if as_json:
         print_json({"run": str(folder.path), "num_samples": len(samples), "min_top1": top1s[0], "max_top1": top1s[-1]})
         return
-    click.echo(f"{len(samples)} subnets, top-1 {top1s[0]:.3f} to {top1s[-1]:.3f}, in {folder.samples_path}")
+    echo(f"{len(samples)} subnets, top-1 {top1s[0]:.3f} to {top1s[-1]:.3f}, in {folder.samples_path}")
     remark(f"next: ofa-hw fit --run {folder.path}")
 
 

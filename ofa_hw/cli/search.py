@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ofa_hw.cli.console import print_json, print_table, remark, show_progress
+from ofa_hw.cli.console import echo, print_json, print_table, remark, show_progress
 from ofa_hw.cli.options import json_option, run_option, seed_option, told_command
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def command(
         which = f"{name}: " if len(found) > 1 else ""
         _show(front, which, files[name], has_numbers=folder is not None and files[name] == folder.front_path)
         if proof is not None:
-            click.echo(_proof_in_words(proof))
+            echo(_proof_in_words(proof))
     for earlier in filter(None, kept):
         remark(f"the front before is kept as {earlier}")
     if folder and path == folder.front_path:

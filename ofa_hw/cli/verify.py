@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ofa_hw.cli.console import print_json, print_table, remark, show_progress
+from ofa_hw.cli.console import echo, print_json, print_table, remark, show_progress
 from ofa_hw.cli.device_options import device_of
 from ofa_hw.cli.options import PICK_HELP, json_option, run_option, seed_option, threads_option, told_command
 
@@ -142,12 +142,12 @@ def show(verification: Verification) -> None:
     )
     figures, first = verification.figures, verification.nets[0]
     timed = "the files themselves were timed" if first.is_file_timed else "timed as the device's profiler builds them"
-    click.echo(f"exported as {first.exported_format}; {timed}")
-    click.echo(
+    echo(f"exported as {first.exported_format}; {timed}")
+    echo(
         f"{len(verification.whole_nets)} whole networks: latency off by {figures['latency_median_error']:.1%} in the "
         f"median, {figures['latency_worst_error']:.1%} at worst"
     )
-    click.echo(
+    echo(
         f"top-1 off by {figures['top1_mean_error_points']:.2f} points in the mean; fine-tuning gained "
         f"{figures['finetuning_mean_gain_points']:+.2f} points"
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
+from typing import Any
 
+from ofa_hw.entry_points import bring, bring_all, names_of
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.families import bottleneck, classifier, conv, conv_pool, dsconv, head, mbconv, normed_head, uib
 from ofa_hw.families.family import Family
@@ -26,8 +27,14 @@ def _own() -> dict[str, Family]:
 
 
 @functools.cache
-def _brought() -> dict[str, importlib.metadata.EntryPoint]:
-    return {entry.name: entry for entry in sorted(importlib.metadata.entry_points(group=GROUP))}
+def _brought() -> dict[str, Family]:
+    return bring_all(GROUP, _checked)
+
+
+def _checked(name: str, family: Any) -> Family:
+    if not isinstance(family, Family) or family.name != name:
+        raise InvalidInputError(f"the entry point {name} of {GROUP} must be a Family of that name; came {family!r}")
+    return family
 
 
 def list_families() -> tuple[str, ...]:
@@ -45,12 +52,11 @@ def get_family(name: str) -> Family:
     """
     if name in _own():
         return _own()[name]
-    if name not in _brought():
-        raise InvalidInputError(f"kind must be one of {', '.join(list_families())}; came {name!r}")
-    family = _brought()[name].load()
-    if not isinstance(family, Family) or family.name != name:
-        raise InvalidInputError(f"the entry point {name} of {GROUP} must be a Family of that name; came {family!r}")
-    return family
+    if name in _brought():
+        return _brought()[name]
+    if name in names_of(GROUP):
+        return bring(GROUP, name, _checked)  # which says what is wrong with it
+    raise InvalidInputError(f"kind must be one of {', '.join(list_families())}; came {name!r}")
 
 
 def family_of(spec: BlockSpec) -> Family:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ofa_hw.blocks import block_macs, block_params, largest_kernel
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.profiling.measurement import NetworkMeasurement
+from ofa_hw.profiling.measurement import MAX_MS, NetworkMeasurement
 
 Floats = npt.NDArray[np.float64]
 
@@ -94,8 +94,13 @@ class Calibration:
         if len(self.covariance) != _NUM_TERMS**2:
             raise InvalidInputError(f"covariance must hold 5 x 5 numbers; came {len(self.covariance)}")
         numbers = (*self._coefficients, self.relative_error, *self.covariance)
-        if not np.isfinite(numbers).all():
-            raise InvalidInputError(f"a calibration must be finite; came {numbers}")
+        if not all(isinstance(number, int | float) and abs(number) <= MAX_MS for number in numbers):
+            raise InvalidInputError(f"a calibration must hold numbers of at most {MAX_MS:g}; came {numbers}")
+        if not (self.scale > 0 and self.relative_error >= 0 and self.num_fit >= MIN_NETWORKS):
+            raise InvalidInputError(
+                f"a calibration must have a scale above 0, an error of 0 or more and {MIN_NETWORKS} networks or more; "
+                f"came {self.scale}, {self.relative_error} and {self.num_fit}"
+            )
 
     @property
     def _coefficients(self) -> tuple[float, ...]:

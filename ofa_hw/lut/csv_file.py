@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import datetime as dt
 import io
 import json
 import re
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from ofa_hw.blocks import BlockSpec
 from ofa_hw.errors import InvalidInputError, TableError
 from ofa_hw.families import ACTIVATIONS, list_families
-from ofa_hw.files import write_text
+from ofa_hw.files import parse_json, read_text, write_text
 from ofa_hw.lut.calibration import Calibration, Figures
 from ofa_hw.lut.table import LatencyTable
-from ofa_hw.profiling.measurement import Measurement, RunConditions
+from ofa_hw.profiling.measurement import DTYPES, Measurement, RunConditions
 from ofa_hw.space.architecture import plain_ratio
 
 if TYPE_CHECKING:
@@ -110,11 +111,11 @@ def read_table(path: Path, *, uncalibrated: bool = False) -> LatencyTable:
     With `uncalibrated` its calibration, which may be of an older form, is left out.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError as error:
         raise TableError(f"{path}: there is no such table; make one with `ofa-hw profile --out {path}`") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: must be text in UTF-8; came other bytes ({error.reason})") from error
+    except InvalidInputError as error:
+        raise TableError(str(error)) from error
     lines = text.splitlines()
     head, num_head = _read_head(path, lines)
     conditions = _read_conditions(path, head)
@@ -182,6 +183,8 @@ def _read_conditions(path: Path, head: Mapping[str, str]) -> RunConditions:
         values[name] = _whole(head[name])
         if values[name] is None or values[name] < 1:
             raise TableError(f"{path}: {name} in the head must be a whole number above 0; came {head[name]!r}")
+    if head["dtype"] not in DTYPES:
+        raise TableError(f"{path}: dtype in the head must be one of {', '.join(DTYPES)}; came {head['dtype']!r}")
     return RunConditions(**values)
 
 
@@ -189,10 +192,10 @@ def _read_calibration(path: Path, text: str | None) -> Calibration | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         figures = tuple(Figures(**entry) for entry in value["figures"])
         return Calibration(**{**value, "covariance": tuple(value["covariance"]), "figures": figures})
-    except (ValueError, TypeError, KeyError) as error:
+    except (AttributeError, ValueError, TypeError, KeyError) as error:
         raise TableError(
             f"{path}: calibration in the head is damaged ({error}); run `ofa-hw calibrate --lut {path}`"
         ) from error
@@ -278,6 +281,8 @@ def _read_row(row: _Row, conditions: RunConditions) -> Measurement:
 def _read_block(row: _Row) -> BlockSpec:
     numbers = ("input_size", "in_channels", "mid_channels", "out_channels", "kernel_size", "stride")
     values: dict[str, Any] = {name: row.read(name, _whole, "a whole number of 0 or more") for name in numbers}
+    for name in ("input_size", "in_channels", "out_channels", "stride"):
+        row.read(name, lambda text: _whole(text) or None, "a whole number above 0")
     for name, choices in (("kind", {word: word for word in list_families()}), *_WORDS.items()):
         values[name] = row.read(name, choices.get, f"one of {', '.join(choices)}")
     if row.cells.get("attributes"):
@@ -310,4 +315,11 @@ def _not_negative(text: str) -> float | None:
 
 
 def _moment(text: str) -> str | None:
-    return text if _MOMENT.fullmatch(text) else None
+    if not _MOMENT.fullmatch(text):
+        return None
+    try:
+        if text != "unknown":
+            dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return text

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ofa_hw.blocks import BlockSpec, unique_block_specs
-from ofa_hw.errors import TableError
+from ofa_hw.errors import InvalidInputError, TableError
 from ofa_hw.families import family_of
+from ofa_hw.files import parse_yaml, read_text
 from ofa_hw.lut.table import LatencyTable
 from ofa_hw.profiling.measurement import Measurement, RunConditions
 from ofa_hw.space import SearchSpace
@@ -97,28 +98,18 @@ def read_published(path: Path) -> dict[str, PublishedEntry]:
 
 
 def _load_yaml(path: Path) -> Any:
-    import yaml
-
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise TableError(f"{path}: must be a table of at most {_MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
-        # A few nested aliases can expand to more than memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise TableError(f"{path}: must not use YAML aliases, which no published table does")
-        return yaml.safe_load(text)
+        text = read_text(path)
     except OSError as error:
         raise TableError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: must be text in UTF-8") from error
-    except yaml.constructor.ConstructorError as error:
-        raise TableError(f"{path}: must hold plain values, no Python objects: {_short(error)}") from error
-    except yaml.YAMLError as error:
-        raise TableError(f"{path}: must be YAML: {_short(error)}") from error
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    except InvalidInputError as error:
+        raise TableError(str(error)) from error
+    try:
+        return parse_yaml(text)
+    except InvalidInputError as error:
+        raise TableError(f"{path}: {error}") from error
 
 
 def _entry(path: Path, key: str, value: Any) -> PublishedEntry:

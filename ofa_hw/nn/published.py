@@ -19,6 +19,9 @@ from ofa_hw.families import get_family
 from ofa_hw.families.registry import CLASSIFIER, FIRST
 from ofa_hw.space import SearchSpace
 
+_FAULTS = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
+"""What torch and pickle stumble over in damaged files; RecursionError is a RuntimeError."""
+
 # once-for-all wraps elastic layers once more, and its releases differ in how often: these all mean the same.
 _SAME = (
     (".mobile_inverted_conv.", "."),
@@ -72,8 +75,8 @@ def read_published(path: str | Path) -> Mapping[str, Any]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0][:160]
+    except (SafetensorError, pickle.UnpicklingError, *_FAULTS) as error:
+        reason = _reason_of(error)
         raise InvalidInputError(
             f"{path} must be a .safetensors file or a torch checkpoint of tensors alone, undamaged; reading it says: "
             f"{reason}"
@@ -81,6 +84,14 @@ def read_published(path: str | Path) -> Mapping[str, Any]:
     if not isinstance(state, Mapping):
         raise InvalidInputError(f"{path} must hold a state dict; came a {type(state).__name__}")
     return state
+
+
+def _reason_of(error: Exception) -> str:
+    """Return in one line why a file was refused: torch tells that last, behind advice to load it unsafely."""
+    text = " ".join(str(error).split())
+    for advice in ("trusted source.", "WeightsUnpickler error:"):
+        text = text.rpartition(advice)[2].strip() or text
+    return re.split(r"Please use|Check the documentation", text)[0].strip()[:300] or type(error).__name__
 
 
 def from_published(space: SearchSpace, state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -94,10 +105,11 @@ def from_published(space: SearchSpace, state: Mapping[str, Any]) -> dict[str, Te
     weights = state.get("state_dict", state)
     if not isinstance(weights, Mapping) or not weights:
         raise InvalidInputError("a checkpoint must hold tensors by their names, at the top or below state_dict")
-    foreign = [key for key, value in weights.items() if not isinstance(value, Tensor)]
+    foreign = [key for key, value in weights.items() if not (isinstance(key, str) and _is_plain(value))]
     if foreign:
         raise InvalidInputError(
-            f"a checkpoint must hold tensors alone; {len(foreign)} are not, the first is {foreign[0]}"
+            "a checkpoint must hold plain tensors of numbers by their names alone (no meta, sparse or quantised ones); "
+            f"{len(foreign)} are not, the first is {foreign[0]!r}"
         )
     names = {key: _our_key(space, key) for key in weights}
     name, times = Counter(names.values()).most_common(1)[0]
@@ -105,6 +117,16 @@ def from_published(space: SearchSpace, state: Mapping[str, Any]) -> dict[str, Te
         twice = [key for key, ours in names.items() if ours == name]
         raise InvalidInputError(f"each weight must stand once in a checkpoint; {' and '.join(twice)} are the same")
     return {names[key]: tensor for key, tensor in weights.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.device.type == "cpu"
+        and value.layout == torch.strided
+        and not value.is_quantized
+        and not value.is_complex()
+    )
 
 
 def num_published_classes(space: SearchSpace, state: Mapping[str, Any]) -> int:

@@ -27,12 +27,22 @@ class MlpEnsemble:
     """Layers of all members, weights (M, inputs, outputs) and biases (M, 1, outputs), float32.
 
     The last layer gives scores in units of `scale` around `offset`.
+
+    Raises:
+        ValueError: the shapes of the layers do not follow each other.
     """
 
     weights: tuple[Array, ...]
     biases: tuple[Array, ...]
     offset: float
     scale: float
+
+    def __post_init__(self) -> None:
+        inputs = [weight.shape[:2] for weight in self.weights]
+        outputs = [(bias.shape[0], bias.shape[2]) for bias in self.biases if bias.ndim == 3 and bias.shape[1] == 1]
+        wanted = [(*before, after[1]) for before, after in zip(inputs, outputs, strict=True)]
+        if inputs[1:] != outputs[:-1] or outputs[-1][1] != 1 or wanted != [weight.shape for weight in self.weights]:
+            raise ValueError(f"layers must follow each other; they are {[weight.shape for weight in self.weights]}")
 
     def predict(self, features: Features) -> tuple[FloatArray, FloatArray]:
         """Return the mean and the standard deviation of the members' scores, each (N,)."""
@@ -61,7 +71,7 @@ class MlpEnsemble:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> MlpEnsemble:
         """Return the ensemble that `to_arrays` wrote; KeyError where an array is missing."""
-        num_layers = sum(name.endswith(".weight") for name in arrays)
+        num_layers = max(1, sum(name.endswith(".weight") for name in arrays))
         offset, scale = arrays["scaling"].astype(np.float64)
         return cls(
             weights=tuple(arrays[f"layer{layer}.weight"].astype(np.float32) for layer in range(num_layers)),

@@ -1,4 +1,4 @@
-"""A predictor's folder: JSON for what it is, safetensors for its arrays, skops for trees; nothing is a pickle.
+"""A predictor's folder: JSON for what it is, safetensors for its arrays; nothing is a pickle.
 
 The folder is replaced whole, so it is of one predictor; `predictor.json` holds the hash of what is loaded.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import json_bytes, replace_folder
+from ofa_hw.errors import RunError
+from ofa_hw.files import json_bytes, read_json, replace_folder
 from ofa_hw.predictor.intervals import ErrorModel
 from ofa_hw.predictor.learning_curve import LEARNING_CURVE, LearningCurve
 from ofa_hw.predictor.mlp import MlpEnsemble
@@ -30,7 +29,8 @@ from ofa_hw.space import SearchSpace
 if TYPE_CHECKING:
     from ofa_hw.predictor.accuracy import AccuracyPredictor
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Version 2 kept trees in an archive of skops; it is still read."""
 FACTS, ARRAYS, TREES = "predictor.json", "arrays.safetensors", "trees.skops"
 HELD_OUT = "held_out.csv"
 """For people and the report; `load_predictor` does not read it."""
@@ -58,16 +58,13 @@ def save_predictor(predictor: AccuracyPredictor, folder: Path, curve: LearningCu
         "held_out.predicted": regression.held_out.predicted,
         "held_out.half_width": regression.held_out.half_width,
     }
-    contents: dict[str, bytes] = {}
-    if isinstance(model, TreeEnsemble):
-        contents[TREES] = model.to_bytes()
-    elif isinstance(model, MlpEnsemble | Ridge):
+    if isinstance(model, TreeEnsemble | MlpEnsemble | Ridge):
         arrays |= {f"model.{name}": np.ascontiguousarray(array) for name, array in model.to_arrays().items()}
-    contents[ARRAYS] = save(arrays)
+    contents = {ARRAYS: save(arrays)}
     facts = json_bytes(
         {
             "schema_version": SCHEMA_VERSION,
-            "versions": {name: version(name) for name in ("numpy", "scikit-learn", "skops")},
+            "versions": {name: version(name) for name in ("numpy", "scikit-learn")},
             "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
             "space": predictor.space.to_dict(),
             "model": regression.model_name,
@@ -113,6 +110,11 @@ def load_predictor(folder: Path) -> AccuracyPredictor:
     contents = {name: _read_whole(folder / name, digest) for name, digest in facts["sha256"].items()}
     try:
         arrays = load(contents[ARRAYS])
+        broken = [
+            name for name, array in arrays.items() if array.dtype.kind not in "iuf" or not np.isfinite(array).all()
+        ]
+        if broken:
+            raise ValueError(f"{broken[0]} must hold finite numbers")
         space = SearchSpace.from_dict(facts["space"])
         regression = Regression(
             model_name=facts["model"],
@@ -127,17 +129,38 @@ def load_predictor(folder: Path) -> AccuracyPredictor:
             figures=FitFigures(**facts["figures"]),
             held_out=HeldOut(predicted=arrays["held_out.predicted"], half_width=arrays["held_out.half_width"]),
         )
-        return AccuracyPredictor(
-            space=space,
-            score=facts["score"],
-            regression=regression,
-            rows=TrainingRows(genes=arrays["rows.genes"], scores=arrays["rows.scores"], top1=arrays["rows.top1"]),
-            seed=int(facts["seed"]),
+        rows = TrainingRows(genes=arrays["rows.genes"], scores=arrays["rows.scores"], top1=arrays["rows.top1"])
+        predictor = AccuracyPredictor(
+            space=space, score=facts["score"], regression=regression, rows=rows, seed=int(facts["seed"])
         )
-    except (KeyError, TypeError, ValueError, SafetensorError, InvalidInputError) as error:
+        _check_rows(predictor)
+        return predictor
+    except (KeyError, TypeError, ValueError, SafetensorError, OverflowError) as error:
         raise RunError(
             f"{folder / FACTS} does not describe a predictor ({error}); fit again with `ofa-hw fit`"
         ) from error
+
+
+def _check_rows(predictor: AccuracyPredictor) -> None:
+    """Return where the arrays are of the space and of each other's lengths, and the model says numbers of them."""
+    rows, regression = predictor.rows, predictor.regression
+    num_rows = len(predictor.space.check_genes(rows.genes))
+    for name, array in (
+        ("rows.scores", rows.scores),
+        ("rows.top1", rows.top1),
+        ("held_out.predicted", regression.held_out.predicted),
+        ("held_out.half_width", regression.held_out.half_width),
+    ):
+        if array.shape != (num_rows,):
+            raise ValueError(f"{name} must be ({num_rows},), one for each row of genes; it is {array.shape}")
+    if not num_rows or regression.errors.ratios.ndim != 1 or not len(regression.errors.ratios):
+        raise ValueError("there must be rows, and errors of held-out ones")
+    if isinstance(regression.model, TreeEnsemble):
+        regression.model.check(sum(predictor.space.num_choices))
+    with np.errstate(all="ignore"):
+        told = np.stack(predictor.predict(rows.genes[:1]))
+    if told.shape != (2, 1) or not np.isfinite(told).all():
+        raise ValueError("the model must predict a finite top-1 of each of its rows")
 
 
 def _load_model(folder: Path, facts: dict[str, Any], contents: dict[str, bytes], arrays: Arrays) -> Model:
@@ -146,13 +169,17 @@ def _load_model(folder: Path, facts: dict[str, Any], contents: dict[str, bytes],
         return MlpEnsemble.from_arrays(own)
     if facts["model"] == "ridge":
         return Ridge.from_arrays(own)
+    if facts["model"] != "gbdt":
+        raise ValueError(f"no model {facts['model']!r}; there are mlp, ridge and gbdt")
+    if TREES not in contents:
+        return TreeEnsemble.from_arrays(own)
     written, here = facts["versions"]["scikit-learn"], version("scikit-learn")
     if written.split(".")[:2] != here.split(".")[:2]:
         raise RunError(
             f"{folder} was fitted with scikit-learn {written}, here is {here}, which may read its trees otherwise; "
             "fit again with `ofa-hw fit --model gbdt`"
         )
-    return TreeEnsemble.from_bytes(contents[TREES], source=str(folder / TREES))
+    return TreeEnsemble.from_skops(contents[TREES], source=str(folder / TREES))
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
@@ -160,15 +187,16 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise RunError(f"there is no predictor in {folder}; make one with `ofa-hw fit`")
     try:
-        facts = json.loads(path.read_text())
+        facts = read_json(path)
         schema_version, digests = facts["schema_version"], dict(facts["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}); fit again with `ofa-hw fit`") from error
-    if schema_version != SCHEMA_VERSION:
+    if schema_version not in (2, SCHEMA_VERSION):
         raise RunError(
-            f"{path} has schema version {schema_version}, here {SCHEMA_VERSION} is read; fit again with `ofa-hw fit`"
+            f"{path} has schema version {schema_version}, here 2 and {SCHEMA_VERSION} are read; fit again with "
+            "`ofa-hw fit`"
         )
-    if not set(digests) <= {ARRAYS, TREES}:
+    if not {ARRAYS} <= set(digests) <= {ARRAYS, TREES}:
         raise RunError(f"{path} names files that no predictor has; fit again with `ofa-hw fit`")
     assert isinstance(facts, dict)
     return facts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.files import read_toml
 from ofa_hw.profiling.measurement import DTYPES, MeasurementPlan, cores_of
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def parse_devices(content: Mapping[str, Any], *, origin: str) -> dict[str, Devic
 def read_devices(path: str | Path) -> dict[str, Device]:
     """Return the devices that the TOML file at `path` describes; InvalidInputError where it is damaged."""
     try:
-        content = tomllib.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path}: must be a TOML file of devices: {error}") from error
+        content = read_toml(path)
+    except OSError as error:
+        raise InvalidInputError(f"{path}: must be a TOML file of devices: {error.strerror}") from error
     return parse_devices(content, origin=str(path))

@@ -61,10 +61,16 @@ class Journal:
             self._path.unlink(missing_ok=True)
             append_jsonl(self._path, head)
             return conditions, state
-        self._check_same(lines[0], head)
+        try:
+            self._check_same(lines[0], head)
+            found = RunConditions(**lines[0]["conditions"]), dict(lines[0]["state"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{self._path}, line 1: must tell what is measured; remove it or start anew without --resume"
+            ) from error
         for number, line in enumerate(lines[1:], start=2):
             self._restore(number, line)
-        return RunConditions(**lines[0]["conditions"]), lines[0]["state"]
+        return found
 
     def record(self, group: int, process: int, num_workloads: int) -> ProcessRecord:
         """Return what a process of a group has timed so far."""
@@ -130,7 +136,7 @@ class Journal:
             # The sentinel's index is the highest in every round, and follows those of the group's workloads.
             num_workloads = max(max(timed.order) for timed in chunk.rounds)
             self.record(line["group"], line["process"], num_workloads).add(chunk)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise RunError(
                 f"{self._path}, line {number}: must hold rounds; remove it or start anew without --resume"
             ) from error

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.profiling.measurement import MAX_MS
 from ofa_hw.profiling.statistics import relative_half_width
 
 Floats = npt.NDArray[np.float64]
@@ -36,11 +37,15 @@ class Round:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Round:
         """Return the round that `to_dict` wrote."""
-        disturbed = set(value["disturbed"])
+        disturbed, order, ms = set(value["disturbed"]), tuple(value["order"]), tuple(value["ms"])
+        if not order or len(order) != len(ms) or any(type(index) is not int or index < 0 for index in order):
+            raise ValueError(f"a round must have a time for each of its order; came {len(ms)} for {len(order)}")
+        if not all(isinstance(time, float | int) and 0 < time <= MAX_MS for time in ms):
+            raise ValueError("times must be milliseconds above 0")
         return cls(
-            order=tuple(value["order"]),
-            ms=tuple(value["ms"]),
-            is_disturbed=tuple(place in disturbed for place in range(len(value["order"]))),
+            order=order,
+            ms=ms,
+            is_disturbed=tuple(place in disturbed for place in range(len(order))),
         )
 
 

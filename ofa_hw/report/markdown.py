@@ -37,7 +37,9 @@ def report_markdown(runs: Sequence[RunResults], comparison: Section | None = Non
         facts = [(escaped(name), escaped(value)) for name, value in provenance_of(results)]
         parts += [markdown.table(("what", "value"), (False, False), facts)]
         if results.commands:
-            parts += ["\n".join(f"1. {escaped(entry.command)} ({entry.ended_at})" for entry in results.commands)]
+            parts += [
+                "\n".join(f"1. {escaped(entry.command)} ({escaped(entry.ended_at)})" for entry in results.commands)
+            ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -53,7 +55,7 @@ def told_value(figure: Figure) -> str:
 
 
 def _figures_table(figures: Sequence[Figure]) -> str:
-    rows = [(escaped(figure.title), told_value(figure), str(figure.num)) for figure in figures]
+    rows = [(escaped(figure.title), escaped(told_value(figure)), str(figure.num)) for figure in figures]
     return markdown.table(("what", "value", "of"), (False, True, True), rows)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import read_jsonl
+from ofa_hw.files import read_json, read_jsonl
 from ofa_hw.lut import LatencyTable
 from ofa_hw.predictor.samples import read_samples
 from ofa_hw.run import Command, RunFolder
@@ -209,7 +208,7 @@ def _read_predictor_facts(run: RunFolder) -> Mapping[str, Any]:
     if not path.exists():
         return {}
     try:
-        facts: dict[str, Any] = json.loads(path.read_text())
+        facts: dict[str, Any] = read_json(path)
         for name in FIT_FIGURES:
             float(facts["figures"][name])
     except (KeyError, TypeError, ValueError) as error:

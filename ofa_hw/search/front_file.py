@@ -13,7 +13,7 @@ from typing import Any
 
 from ofa_hw import __version__
 from ofa_hw.errors import InvalidInputError, RunError
-from ofa_hw.files import write_text
+from ofa_hw.files import parse_json, read_text, write_text
 from ofa_hw.search.front import FrontColumn, FrontLimit, FrontTable, ParetoFront
 from ofa_hw.space import ArchConfig, SearchSpace
 
@@ -71,7 +71,7 @@ def read_front(path: Path, space: SearchSpace) -> ParetoFront:
 
 def _read_parts(path: Path) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Return the head by its keys, and the rows by the names of their columns."""
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = read_text(path).split("\n")
     num_head = next((index for index, line in enumerate(lines) if not line.startswith("#")), len(lines))
     head = dict(line[1:].strip().split(": ", 1) for line in lines[:num_head] if ": " in line)
     reader = csv.DictReader(io.StringIO("\n".join(lines[num_head:]), newline=""), strict=True)
@@ -88,7 +88,7 @@ def _arch(row: Mapping[str, str], number: int, space: SearchSpace, path: Path) -
 
 
 def _facts(head: Mapping[str, str]) -> dict[str, Any]:
-    return {name: json.loads(head[name]) for name in ("objectives", "others", "limits", "tables", "num_evaluations")}
+    return {name: parse_json(head[name]) for name in ("objectives", "others", "limits", "tables", "num_evaluations")}
 
 
 def _facts_of_old(head: Mapping[str, str], headers: Sequence[str]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class NamedObjectives:
         known: list[Objective] = [*latencies.values(), Macs(space=space), Params(space=space), PeakMemory(space=space)]
         if predictor is not None:
             known.insert(0, Top1(space=space, predictor=predictor))
-        known += [make(space) for make in load_objectives().values()]
+        known += load_objectives(space).values()
         by_name = {objective.name: objective for objective in known}
         if len(by_name) != len(known):
             raise InvalidInputError(

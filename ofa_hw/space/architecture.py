@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.files import parse_json
 
 
 class BlockChoice(Mapping[str, float]):
@@ -108,7 +109,7 @@ class ArchConfig:
             has_widths = any("width_ratio" in stage for stage in value["stages"])
             widths = [plain_ratio(stage["width_ratio"]) for stage in value["stages"]] if has_widths else []
             return cls(resolution=whole(value["resolution"]), stages=stages, width_ratios=tuple(widths))
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise InvalidInputError(
                 'an architecture must look like {"resolution": 28, "stages": [{"kernel_size": [3, 5], '
                 f'"expand_ratio": [2, 4]}}, ...]}}; came: {str(value)[:120]} ({error})'
@@ -122,9 +123,9 @@ class ArchConfig:
     def from_json(cls, text: str) -> ArchConfig:
         """Return the architecture that `to_json` wrote; InvalidInputError where it is damaged."""
         try:
-            value = json.loads(text)
-        except ValueError as error:
-            raise InvalidInputError(f"an architecture must be JSON; came: {text[:80]!r} ({error})") from error
+            value = parse_json(text)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"an architecture {error}; came: {text[:80]!r}") from error
         return cls.from_dict(value)
 
     @classmethod

@@ -117,7 +117,7 @@ def _faults_of_family(space: SearchSpace, stage: StageSpec, family: Family) -> l
     if not faults:
         # A block with the stage's stride and one without may allow different values.
         values = {choice.name: space.values_of(stage, choice) for choice in family.choices}
-        for stride in {1, stage.stride}:
+        for stride in {1, stage.stride} if _is_whole(stage.stride, 1) else ():
             faults += family.faults(values, stride=stride)
     return faults
 

@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import numpy.typing as npt
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.families import Choice, get_family, make_divisible
 from ofa_hw.families.registry import HEAD
+from ofa_hw.files import read_toml
 from ofa_hw.space.architecture import ArchConfig, BlockChoice
 from ofa_hw.space.faults import find_faults
 from ofa_hw.space.stage import LISTED, StageSpec, Values
@@ -530,8 +530,12 @@ class SearchSpace:
     def from_toml(cls, path: str | Path) -> SearchSpace:
         """Return the space that a TOML file describes; InvalidInputError names the file and every fault."""
         try:
-            return cls.from_dict(tomllib.loads(Path(path).read_text()))
-        except (OSError, ValueError) as error:
+            value = read_toml(path)
+        except OSError as error:
+            raise InvalidInputError(f"{path}: {error.strerror}") from error
+        try:
+            return cls.from_dict(value)
+        except InvalidInputError as error:
             raise InvalidInputError(f"{path}: {error}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ofa_hw.errors import RunError
-from ofa_hw.files import write_bytes
+from ofa_hw.files import parse_json, write_bytes
 from ofa_hw.training.guard import Health
 
 
@@ -37,6 +38,8 @@ class Checkpoint:
     tensors: dict[str, Tensor]
 
 
+_CHECKSUM = "checksum"
+
 EARLY = "-early"
 """Ends the name of a checkpoint that was written because of the clock or a signal; rollbacks never go to these."""
 
@@ -49,8 +52,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2, is_
     position = checkpoint.position
     metadata = {"position": json.dumps(dataclasses.asdict(position)), "config": checkpoint.config}
     path = folder / f"phase{position.phase:02d}-step{position.step:07d}{EARLY if is_early else ''}.safetensors"
-    tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
-    write_bytes(path, save(tensors, metadata))
+    write_bytes(path, _with_checksum(checkpoint.tensors, metadata))
     regular, early = _paths(folder)
     for old in [*regular[:-keep], *(other for other in early if other != path)]:
         old.unlink()
@@ -76,10 +78,8 @@ def read_last_checkpoint(folder: Path, *, with_early: bool = True) -> Checkpoint
     if not paths:
         return None
     try:
-        with safe_open(paths[-1], framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        fields = json.loads(metadata["position"])
+        tensors, metadata = _checked(paths[-1])
+        fields = parse_json(metadata["position"])
         position = Position(**fields | {"health": Health(**fields["health"])})
         return Checkpoint(position=position, config=metadata["config"], tensors=tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -93,9 +93,8 @@ def read_weights(path: Path, like: dict[str, Tensor]) -> dict[str, Tensor]:
         RunError: the file is missing or damaged, or holds the weights of another space.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        tensors, _ = _checked(path)
+    except (OSError, SafetensorError, ValueError) as error:
         raise RunError(f"{path} is missing or damaged ({error}); train again with `ofa-hw train`") from error
     require_shapes(path, tensors, like)
     return tensors
@@ -109,10 +108,34 @@ def require_shapes(path: Path, tensors: Mapping[str, Tensor], like: Mapping[str,
 
 def save_weights(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write the weights of a network to `path`, atomically."""
-    write_bytes(
-        path,
-        save(
-            {key: value.detach().contiguous(memory_format=torch.contiguous_format) for key, value in state.items()},
-            metadata,
-        ),
-    )
+    write_bytes(path, _with_checksum(state, metadata))
+
+
+def _with_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    plain = {key: value.detach().contiguous(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    return bytes(save(plain, {**metadata, _CHECKSUM: _checksum(plain, metadata)}))
+
+
+def _checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a file.
+
+    Raises:
+        OSError, SafetensorError: it cannot be read.
+        ValueError: they are not what was written; files of earlier versions do not tell.
+    """
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    written = metadata.pop(_CHECKSUM, None)
+    if written is not None and written != _checksum(tensors, metadata):
+        raise ValueError("its bytes are not those that were written")
+    return tensors, metadata
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return a SHA-256 of names, types, shapes and numbers, whatever their order in the file."""
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,8 @@ def _fields_of(path: Path) -> dict[bytes, Any]:
 
 def _bytes_of(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no file")  # a pipe could be waited for without end
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} is missing or cannot be read ({error.strerror}); CIFAR has it") from error

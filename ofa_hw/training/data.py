@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import math
 import struct
+import zlib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from ofa_hw.training.folders import FolderReader, class_folders
 
 Indices = npt.NDArray[np.int64]
 
+_MAX_BYTES = 2**36
+"""Of an IDX file: a greater one would not be a file of images that fit into memory."""
 BUILTIN = "fashion-mnist-5000"
 VALIDATION_FRACTION = 0.16
 
@@ -99,6 +103,8 @@ def load_dataset(
             max_bad_images=max_bad_images,
             progress=progress,
         )
+    if len(dataset.train.classes) < 2:
+        raise DataError(f"{source} must have two classes or more; it has {len(dataset.train.classes)}")
     num_channels = dataset.train.pixels.shape[1]
     if num_channels != in_channels:
         size = max(dataset.train.pixels.shape[-1] // 4 * 4, 16)
@@ -192,14 +198,22 @@ def _load_idx(folder: Path, seed: int) -> Dataset:
                 )
             arrays[what] = _read_idx(found[0])
         images, labels = arrays["images"], arrays["labels"].astype(np.int64)
-        if images.ndim != 3 or len(images) != len(labels):
+        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise DataError(
                 f"{folder}: {split} must hold as many images as labels; came {images.shape} and {labels.shape}"
             )
         sets[split] = ImageSet(pixels=images[:, None], labels=labels, classes=())
+    sizes = [part.pixels.shape[2:] for part in sets.values()]
+    if sizes[0] != sizes[1]:
+        raise DataError(f"{folder}: train and test must be of one size; came {sizes[0]} and {sizes[1]}")
     num_classes = int(sets["train"].labels.max()) + 1
     if int(sets["test"].labels.max()) >= num_classes:
         raise DataError(f"{folder}: test has class {sets['test'].labels.max()}, which train lacks")
+    absent = np.setdiff1d(np.arange(num_classes), sets["train"].labels)
+    if len(absent):
+        raise DataError(
+            f"{folder}: there must be images of each label from 0 to the greatest; train has no {absent[0]}"
+        )
     classes = (
         FASHION_CLASSES
         if num_classes == 10 and _is_fashion_mnist(sets["train"].pixels[:, 0])
@@ -212,15 +226,21 @@ def _load_idx(folder: Path, seed: int) -> Dataset:
 def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Return the array of an IDX file: a magic number with the number of dimensions, their sizes, then bytes."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        zero, kind, num_dims = struct.unpack_from(">HBB", content)
-        shape = struct.unpack_from(f">{num_dims}I", content, 4)
-        start = 4 + 4 * num_dims
-        if zero or kind != 8 or len(content) - start != int(np.prod(shape)):
-            raise ValueError(f"{len(content) - start} bytes of type {kind} for shape {shape}")
-    except (OSError, EOFError, struct.error, ValueError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            zero, kind, num_dims = struct.unpack(">HBB", file.read(4))
+            if zero or kind != 8 or num_dims not in (1, 3):
+                raise ValueError(f"{num_dims} dimensions of type {kind}, where images have 3 and labels 1, of type 8")
+            shape = struct.unpack(f">{num_dims}I", file.read(4 * num_dims))
+            num_bytes = math.prod(shape)
+            if not 0 < num_bytes <= _MAX_BYTES:
+                raise ValueError(f"shape {shape}")
+            # No more than it says, whatever a .gz would unpack to.
+            content = file.read(num_bytes + 1)
+        if len(content) != num_bytes:
+            raise ValueError(f"{len(content)} bytes or more for shape {shape}")
+    except (OSError, EOFError, MemoryError, struct.error, ValueError, zlib.error) as error:
         raise DataError(f"{path} must be a whole IDX file of unsigned bytes: {error}") from error
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+    return np.frombuffer(content, np.uint8).reshape(shape).copy()
 
 
 def _load_cifar(folder: Path, seed: int) -> Dataset:

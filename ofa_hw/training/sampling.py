@@ -86,6 +86,7 @@ def sample_run(
             missing = [arch for arch in in_order if arch not in known]
             for sample in evaluate_all(judge, missing, num_workers=num_workers, ranks=ranks):
                 if ranks.is_first:
+                    run.require_there()
                     append_sample(run.samples_path, sample)
                 done.append(sample)
                 progress("evaluate subnets", len(done), num_in_all)

@@ -298,6 +298,7 @@ class Trainer:
         self.position = dataclasses.replace(self.position, phase=phase, step=step, seconds=self._seconds())
         self._began = time.monotonic()
         if self.ranks.is_first:
+            self.run.require_there()
             checkpoint = Checkpoint(position=self.position, config=self.config.digest, tensors=self.learner.state())
             write_checkpoint(self.run.checkpoints_path, checkpoint, is_early=is_early)
 

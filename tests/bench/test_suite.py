@@ -40,7 +40,13 @@ def test_models_blocks_and_reference_are_read(write, tmp_path):
     ("text", "told"),
     [
         ("", "there must be models or blocks"),
-        ("[models", "must be a TOML file"),
+        ("[models", "must be TOML"),
+        ("[blocks]\na = { space = 3 }", "blocks.a.space must be text"),
+        (
+            '[blocks]\na = { space = "fashion", resolutions = [0] }',
+            "blocks.a.resolutions must be whole numbers above 0",
+        ),
+        ('[blocks]\na = { space = "fashion", resolutions = [] }', "blocks.a.resolutions must be whole numbers above 0"),
         ("[model]\na = 'a.tflite'", "the suite must hold name, reference, models, blocks; came model"),
         ("models = 3", "models must be a table; came 3"),
         ("[models]\na = 3", "models.a must be a table; came 3"),

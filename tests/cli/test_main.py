@@ -2,8 +2,12 @@
 
 import errno
 import logging
+import os
+import signal
 import subprocess
 import sys
+import textwrap
+import time
 
 import click
 import pytest
@@ -11,6 +15,7 @@ from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from ofa_hw import __version__
+from ofa_hw.cli import console
 from ofa_hw.cli import main as cli
 from ofa_hw.errors import InvalidInputError, RunError
 from tests.test_docs import check
@@ -121,9 +126,72 @@ def test_a_full_disk_is_told_with_the_words_that_go_on(run_command):
     assert result.stderr == "Error: No space left on device; make room and go on with: ofa-hw demo --resume\n"
 
 
-def test_a_fault_of_our_own_keeps_its_traceback(run_command):
-    result = run_command(raising(ZeroDivisionError()))
-    assert isinstance(result.exception, ZeroDivisionError)
+def test_a_fault_of_our_own_is_one_line_that_says_where_its_traceback_is(run_command, monkeypatch):
+    result = run_command(raising(ZeroDivisionError("by\nnought")))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (70, "", 1)
+    assert "ofa-hw demo" in result.stderr
+    assert "ZeroDivisionError: by nought" in result.stderr
+    assert "OFA_HW_DEBUG=1" in result.stderr
+    monkeypatch.setenv("OFA_HW_DEBUG", "1")
+    assert isinstance(run_command(raising(ZeroDivisionError())).exception, ZeroDivisionError)
+
+
+STEERING = "a\x1b[2J\x9b\u202eb\u2028c\r\ud800"
+
+
+def test_what_steers_a_terminal_is_shown_and_not_obeyed(run_command):
+    def work():
+        console.echo(STEERING)
+        console.remark(STEERING)
+        console.print_facts([(STEERING, STEERING)], title=STEERING)
+        console.print_table([STEERING], [[STEERING]], title=STEERING)
+        console.plain_progress(console.remark, lambda: 0.0)(STEERING, 0, 1)
+        logging.getLogger("ofa_hw").warning(STEERING)
+        raise RunError(STEERING)
+
+    result = run_command(work)
+    assert result.exit_code == 1
+    told = "a\\x1b[2J\\x9b\\u202eb\\u2028c\\r\\ud800"
+    assert result.stdout.count(told) == 7
+    assert result.stderr.count("\\x1b[2J\\x9b") == 4
+    assert result.output.replace("\n", "").isprintable()
+
+
+def process(program, *, wait_for=None, signals=(), **env):
+    """Run `program` as the whole of a process, send `signals` when it says `wait_for`; return how it ended."""
+    words = [sys.executable, "-c", program]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **env})
+    with child:
+        if wait_for:
+            assert child.stdout.readline().strip() == wait_for
+        for number in signals:
+            child.send_signal(number)
+            time.sleep(0.2)
+        out, err = child.communicate(timeout=30)
+    return child.returncode, out.decode(), err.decode()
+
+
+def command_of(work):
+    return (
+        "import sys, time, click\nfrom ofa_hw.cli import main as cli\n"
+        f"def work():\n{textwrap.indent(work, '    ')}\n"
+        "cli.LazyGroup.get_command = lambda *_: click.Command('lut', callback=work)\nsys.exit(cli.main(['lut']))"
+    )
+
+
+def test_ctrl_c_twice_ends_with_130_and_no_traceback():
+    work = "try:\n    print('at work', flush=True)\n    time.sleep(30)\nfinally:\n    time.sleep(30)"
+    ended = process(command_of(work), wait_for=b"at work", signals=[signal.SIGINT] * 2)
+    assert ended == (130, "", "")
+
+
+def test_a_terminal_of_few_letters_is_told_the_numbers_of_the_others():
+    code, out, err = process(
+        command_of("from ofa_hw.cli.console import print_table, remark\nprint_table(['µ'], [[None]])\nremark('µ')"),
+        PYTHONIOENCODING="ascii",
+    )
+    assert (code, err) == (0, "µ\n")  # click writes UTF-8 where it is told ASCII, rich does what it is told
+    assert "\\xb5" in out
 
 
 def test_an_interrupt_ends_with_130_and_the_words_that_go_on(run_command):

@@ -1,12 +1,16 @@
+import contextlib
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa_hw.blocks import unique_block_specs
+from ofa_hw.cli.main import main
 from ofa_hw.errors import TableError
 from ofa_hw.lut import LatencyTable, calibrate_table, draw_networks
 from ofa_hw.space import get_space
@@ -92,6 +96,8 @@ def test_pandas_reads_it(path):
         (",h_swish,", ",gelu,", "column activation"),
         (",40,", ",many,", "column num_runs"),
         ("2026-01-31T", "yesterday ", "column measured_at"),
+        ("2026-01-31T", "2026-13-31T", "column measured_at"),
+        ("2026-01-31T", "2026-02-30T", "column measured_at"),
         ("example,", "", "must have 27 columns|must have .* columns; came"),
     ],
 )
@@ -101,6 +107,46 @@ def test_hand_edited_row_is_refused_by_line_and_column(path, old, new, message):
     with pytest.raises(TableError, match=rf"example.csv, line {number}") as caught:
         LatencyTable.read(path)
     assert any(part in str(caught.value) for part in message.split("|")) or "columns; came" in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["input_size", "in_channels", "out_channels", "stride"])
+def test_a_block_of_no_size_is_refused(path, column):
+    number = first_row(path)
+    lines = path.read_text().splitlines()
+    cells = lines[number - 1].split(",")
+    cells[lines[number - 2].split(",").index(column)] = "0"
+    path.write_text("\n".join([*lines[: number - 1], ",".join(cells), *lines[number:]]) + "\n")
+    with pytest.raises(TableError, match=rf"line {number}, column {column}: must be a whole number above 0"):
+        LatencyTable.read(path)
+
+
+def test_a_number_type_that_nobody_knows_is_refused(path):
+    path.write_text(path.read_text().replace("float32", "banana"))
+    with pytest.raises(TableError, match=r"dtype in the head must be one of float32, .*; came 'banana'"):
+        LatencyTable.read(path)
+
+
+def test_a_runtime_that_nobody_knows_is_not_sound(path):
+    path.write_text(path.read_text().replace("tflite", "banana"))
+    result = CliRunner().invoke(main, ["lut", "validate", str(path)])
+    assert result.exit_code == 1
+    assert "runtime in the head must be one of" in result.output
+    assert "came 'banana'" in result.output
+
+
+@pytest.mark.parametrize("change", [{"intercept_ms": -1e30}, {"scale": -1.0}, {"relative_error": -0.1}, {"num_fit": 0}])
+def test_an_absurd_calibration_is_refused(tmp_path, change):
+    values = dict.fromkeys(("intercept_ms", "ms_per_mparam", "ms_per_block", "ms_per_large_kernel"), 0.0)
+    values |= {"scale": 1.0, "relative_error": 0.01, "covariance": [0.0] * 25, "num_fit": 10, "num_held_out": 0}
+    values |= {"repeatability": 0.0, "coverage": None, "figures": []}
+    path = tmp_path / "table.csv"
+    table().write(path)
+    head, _, rest = path.read_text().partition("\n")
+    refused = pytest.raises(TableError, match="calibration in the head is damaged")
+    for told, outcome in ((values, contextlib.nullcontext()), (values | change, refused)):
+        path.write_text(f"{head}\n# calibration: {json.dumps(told)}\n{rest}")
+        with outcome:
+            assert LatencyTable.read(path).calibration
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "0", "1e99", ""])

@@ -103,7 +103,7 @@ ROW = "Conv-input:224x224x3-output:112x112x24:\n  count: 5\n  mean: 1.0\n  std: 
         ("a: [1\n", "must be YAML"),
         ("a: 1\n", "must hold mean, count and std or var"),
         (ROW.replace("1.0", "-1.0"), "mean above 0"),
-        (ROW.replace("1.0", ".nan"), "mean above 0"),
+        (ROW.replace("1.0", ".nan"), "numbers must be finite"),
         (ROW.replace("1.0", "fast"), "must hold numbers"),
         (ROW.replace("5", "0"), "count of 1"),
         (ROW.replace("Conv-", "Convolution-"), "must hold the first convolution"),

@@ -19,7 +19,7 @@ from torch import Tensor
 from ofa_hw.blocks import num_macs, num_params
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet, recalibrate_batch_norm
-from ofa_hw.nn.published import from_published
+from ofa_hw.nn.published import from_published, read_published
 from ofa_hw.space import get_space
 from tests.nn.once_for_all import (
     NUM_RECALIBRATION_IMAGES,
@@ -186,3 +186,38 @@ def published_resnet_names(ours: dict[str, torch.Tensor]) -> dict[str, torch.Ten
         _, stage, rank, layer, name = key.split(".")
         named[f"{starts[int(stage), int(rank)]}.{layers[layer]}.{name}"] = tensor
     return named
+
+
+class Trojan:
+    def __reduce__(self) -> tuple[object, ...]:
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({0: torch.ones(2)}, "by their names alone .* the first is 0"),
+        ({"a": torch.ones(2, device="meta")}, "no meta, sparse or quantised ones.* the first is 'a'"),
+        ({"a": "quantised"}, "the first is 'a'"),
+        ({"a": torch.ones(2).to_sparse()}, "the first is 'a'"),
+        ({"a": "text"}, "the first is 'a'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_odd_tensors_and_keys_are_named(tmp_path: Path, state: dict[object, object], message: str) -> None:
+    if isinstance(state.get("a"), str) and state["a"] == "quantised":
+        state = {"a": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)}
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(InvalidInputError, match=message):
+        from_published(get_space("fashion"), read_published(tmp_path / "weights.pth"))
+
+
+def test_a_pickle_that_would_execute_something_is_refused_by_what_it_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"a": Trojan()}, tmp_path / "weights.pth")
+    with pytest.raises(InvalidInputError, match="print") as caught:
+        read_published(tmp_path / "weights.pth")
+    assert "trusted source" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not capsys.readouterr().out

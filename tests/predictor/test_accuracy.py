@@ -1,6 +1,7 @@
 """The accuracy predictor: fitted, saved, loaded, and honest about its errors."""
 
 import contextlib
+import hashlib
 import json
 import os
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save
 from scipy.stats import kendalltau
 
 from ofa_hw import files
@@ -16,6 +18,7 @@ from ofa_hw.predictor import AccuracyPredictor, EvaluatedArch, LearningCurve
 from ofa_hw.predictor.accuracy import as_fractions
 from ofa_hw.predictor.encoding import encode_features
 from ofa_hw.predictor.models import MODELS
+from ofa_hw.predictor.trees import TreeEnsemble
 from ofa_hw.space import get_space
 
 SPACE = get_space("fashion")
@@ -251,8 +254,17 @@ def edit(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def as_of_schema_2(folder, content):
+    """Make of a folder of trees one of schema 2, whose archive of skops holds `content`."""
+    facts = json.loads((folder / "predictor.json").read_text())
+    (folder / "trees.skops").write_bytes(content)
+    digests = facts["sha256"] | {"trees.skops": hashlib.sha256(content).hexdigest()}
+    edit(folder, schema_version=2, sha256=digests, versions=facts["versions"] | {"skops": "0.16"})
+
+
 def test_another_schema_and_another_scikit_learn_say_to_refit(fitted, tmp_path):
     fitted["gbdt"].save(tmp_path)
+    as_of_schema_2(tmp_path, b"")
     edit(tmp_path, versions={"numpy": "1.26", "scikit-learn": "0.24.2", "skops": "0.9"})
     with pytest.raises(RunError, match=r"scikit-learn 0.24.2.*ofa-hw fit --model gbdt"):
         AccuracyPredictor.load(tmp_path)
@@ -261,9 +273,57 @@ def test_another_schema_and_another_scikit_learn_say_to_refit(fitted, tmp_path):
         AccuracyPredictor.load(tmp_path)
 
 
-def test_trees_with_an_unknown_type_are_refused_unbuilt(fitted, tmp_path):
-    import hashlib
+def test_plain_trees_say_what_scikit_learn_says():
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
+    rng = np.random.default_rng(0)
+    rows, target = rng.integers(0, 2, (700, 30)).astype(np.float32), rng.random(700)
+    members = [HistGradientBoostingRegressor(max_iter=50, random_state=i).fit(rows, target) for i in range(3)]
+    mean, std = TreeEnsemble.of_members(members).predict(rows)
+    told = np.stack([member.predict(rows) for member in members])
+    np.testing.assert_allclose(mean, told.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(std, told.std(axis=0), rtol=1e-9, atol=1e-15)
+
+
+def craft(folder, **arrays):
+    """Replace arrays of a predictor such that the hashes are those of the files."""
+    path = folder / "arrays.safetensors"
+    known = load_file(path)
+    content = save({**known, **{name: change(known[name]) for name, change in arrays.items()}})
+    path.write_bytes(content)
+    edit(folder, sha256={"arrays.safetensors": hashlib.sha256(content).hexdigest()})
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "change", "message"),
+    [
+        ("gbdt", "model.left", lambda a: np.full_like(a, 2**31 - 1), "left of the trees must be indices below"),
+        ("gbdt", "model.left", np.zeros_like, "at most 64 deep"),
+        ("gbdt", "model.right", lambda a: a[:-1], "right of the trees must be"),
+        ("gbdt", "model.feature", lambda a: np.full_like(a, 10**6), "must look at features below"),
+        ("gbdt", "model.feature", lambda a: np.full_like(a, -1), "must look at features below"),
+        ("gbdt", "model.value", lambda a: np.full_like(a, np.nan), "must hold finite numbers"),
+        ("gbdt", "model.roots", lambda a: a[:, :0].copy(), "roots must be"),
+        ("ridge", "model.weights", lambda a: a[:-1], "does not describe a predictor"),
+        ("ridge", "model.scalars", lambda a: np.full_like(a, np.inf), "must hold finite numbers"),
+        ("ridge", "errors.ratios", lambda a: a[:0], "errors of held-out ones"),
+        ("ridge", "held_out.predicted", lambda a: a[:-1], "held_out.predicted must be"),
+        ("ridge", "rows.genes", lambda a: np.full_like(a, 99), "must be indices below"),
+        ("ridge", "rows.genes", lambda a: a[:, :-1].copy(), "genes of"),
+        ("mlp", "model.layer0.weight", lambda a: a[:, :-1].copy(), "does not describe a predictor"),
+        ("mlp", "model.layer1.weight", lambda a: a[0], "does not describe a predictor"),
+        ("mlp", "model.scaling", lambda a: a[:1], "does not describe a predictor"),
+    ],
+)
+def test_a_crafted_predictor_is_refused_in_one_line(fitted, tmp_path, model, name, change, message):
+    fitted[model].save(tmp_path)
+    craft(tmp_path, **{name: change})
+    with pytest.raises(RunError, match=message) as caught:
+        AccuracyPredictor.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_trees_with_an_unknown_type_are_refused_unbuilt(fitted, tmp_path):
     import skops.io
     from sklearn.base import BaseEstimator
 
@@ -281,20 +341,18 @@ def test_trees_with_an_unknown_type_are_refused_unbuilt(fitted, tmp_path):
         content = skops.io.dumps([Intruder()])
     finally:
         del sys.modules["intruder"]
-    (tmp_path / "trees.skops").write_bytes(content)
-    facts = json.loads((tmp_path / "predictor.json").read_text())
-    edit(tmp_path, sha256=facts["sha256"] | {"trees.skops": hashlib.sha256(content).hexdigest()})
+    as_of_schema_2(tmp_path, content)
     with pytest.raises(RunError, match=r"intruder\.\w*Intruder"):
         AccuracyPredictor.load(tmp_path)
 
 
 def test_damaged_trees_are_refused(fitted, tmp_path):
-    import hashlib
+    import skops.io
+    from sklearn.dummy import DummyRegressor
 
     fitted["gbdt"].save(tmp_path)
-    content = (tmp_path / "trees.skops").read_bytes()[:1000]
-    (tmp_path / "trees.skops").write_bytes(content)
-    facts = json.loads((tmp_path / "predictor.json").read_text())
-    edit(tmp_path, sha256=facts["sha256"] | {"trees.skops": hashlib.sha256(content).hexdigest()})
-    with pytest.raises(RunError, match="cannot be read"):
-        AccuracyPredictor.load(tmp_path)
+    content = skops.io.dumps([DummyRegressor()])
+    for damaged in (content, content[:1000], b""):
+        as_of_schema_2(tmp_path, damaged)
+        with pytest.raises(RunError, match="cannot be read"):
+            AccuracyPredictor.load(tmp_path)

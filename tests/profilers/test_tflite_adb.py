@@ -19,7 +19,7 @@ from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.profiling import Device, MeasurementPlan, ModelFile, Workload, measure
 from ofa_hw.space import get_space
 from ofa_hw.testing import ProfilerContract, heavy_block
-from profilers import tflite_adb
+from profilers import adb, tflite_adb
 from profilers.adb import Phone
 from profilers.benchmark_model import parse_benchmark
 from profilers.tflite import make_profiler
@@ -263,6 +263,14 @@ def test_phone_that_cannot_be_used_is_told(tmp_path, monkeypatch, listing, messa
     write_script(tmp_path / "adb", f'#!/bin/sh\ncat "{tmp_path}/listing"\n')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(DeviceError, match=message):
+        Phone("pixel", "").check()
+
+
+def test_a_silent_adb_server_is_told(tmp_path, monkeypatch):
+    write_script(tmp_path / "adb", "#!/bin/sh\nexec sleep 30\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(adb, "_COMMAND_SECONDS", 0.2)
+    with pytest.raises(DeviceError, match=r"adb's server must answer within 0.2 s; run `adb kill-server`"):
         Phone("pixel", "").check()
 
 

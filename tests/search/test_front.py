@@ -145,7 +145,7 @@ def test_the_first_files_have_no_head_and_are_of_top1_and_latency(tmp_path):
     ("old", "new", "told"),
     [
         ("# schema_version: 2", "# schema_version: 3", "schema version 3, and this ofa-hw reads up to 2"),
-        ("# limits: []", "# limits: [", "must be the file of a front"),
+        ("# limits: []", "# limits: [", "must be JSON"),
         ("# limits: []", '# limits: [{"name": "speed", "bound": 1}]', "not speed"),
         ("0.25,", "fast,", "row 1: macs must be a finite number; came 'fast'"),
         ("0.25,", "nan,", "row 1: macs must be a finite number; came 'nan'"),
@@ -154,7 +154,7 @@ def test_the_first_files_have_no_head_and_are_of_top1_and_latency(tmp_path):
         ('"source": "counted"', '"sauce": "counted"', "must be the file of a front"),
         ('"source": "counted"', '"source": "guessed"', "a source (counted, measured, predicted, estimated); came"),
         ("# limits: []", '# limits: [{"name": "macs", "bound": "x"}]', "must be the file of a front"),
-        ("# limits: []", '# limits: [{"name": "macs", "bound": NaN}]', "the limit of macs must be finite"),
+        ("# limits: []", '# limits: [{"name": "macs", "bound": NaN}]', "numbers must be finite"),
     ],
 )
 def test_a_damaged_file_is_named_with_what_is_wrong(tmp_path, old, new, told):

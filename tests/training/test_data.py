@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ofa_hw.errors import DataError
 from ofa_hw.training import batches, data, folders
@@ -130,6 +132,122 @@ def test_faulty_folder_is_named(tmp_path: Path, splits: dict[str, tuple[str, ...
     make_folder(tmp_path, splits)
     with pytest.raises(DataError, match=message):
         load_dataset(tmp_path, in_channels=3, image_size=16)
+
+
+def picture_of(folder: Path, name: str, *, in_channels: int = 1, size: int = 4) -> np.ndarray:
+    """What is read of the file `name`, of which the folder has eight copies in each of two classes."""
+    for split in ("a", "b"):
+        (folder / "train" / split).mkdir(parents=True, exist_ok=True)
+        for index in range(8):
+            copy = folder / "train" / split / f"{index}{Path(name).suffix}"
+            copy.write_bytes((folder / name).read_bytes())
+    return load_dataset(folder, in_channels=in_channels, image_size=size).train.pixels[0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm"])
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, suffix: str) -> None:
+    values = np.full((4, 4), 0x8000, np.uint16)
+    if suffix == ".ppm":
+        (tmp_path / "x.ppm").write_bytes(b"P5 4 4 65535 " + values.astype(">u2").tobytes())
+    else:
+        Image.fromarray(values).save(tmp_path / f"x{suffix}")
+    assert (picture_of(tmp_path, f"x{suffix}") == 128).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pixels_without_an_agreed_white_are_refused(tmp_path: Path, dtype: type) -> None:
+    Image.fromarray(np.full((4, 4), 1, dtype)).save(tmp_path / "x.tif")
+    with pytest.raises(DataError, match=r"0\.tif is not a whole image .*save it with 8 or 16 bits"):
+        picture_of(tmp_path, "x.tif")
+
+
+@pytest.mark.parametrize("with_simplejpeg", [True, False])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_read_upright(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int, with_simplejpeg: bool
+) -> None:
+    monkeypatch.setattr(folders, "_has_simplejpeg", lambda: with_simplejpeg)
+    if with_simplejpeg:
+        pytest.importorskip("simplejpeg")
+    pixels = np.zeros((32, 32), np.uint8)
+    pixels[:16, :16], pixels[:16, 16:] = 255, 128
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "x.jpg", exif=exif, quality=95)
+    with Image.open(tmp_path / "x.jpg") as opened:
+        wanted = np.asarray(ImageOps.exif_transpose(opened).resize((4, 4), Image.Resampling.BOX), int)
+    differences = np.abs(picture_of(tmp_path, "x.jpg")[0].astype(int) - wanted)
+    assert differences.max() < 60  # another filter, but no corner in place of another
+
+
+def test_postscript_by_another_name_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    (tmp_path / "x.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    with pytest.raises(DataError, match="not a whole image"):
+        picture_of(tmp_path, "x.png")
+
+
+@pytest.mark.parametrize("source", ["photos", "cifar"])
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path, source: str) -> None:
+    if source == "photos":
+        make_folder(tmp_path, {"train": ("a", "b")})
+        pipe = tmp_path / "train" / "a" / "9.png"
+    else:
+        (tmp_path / "train.bin").write_bytes(bytes(3074))
+        pipe = tmp_path / "test.bin"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match=rf"{pipe.name} .*file"):
+        load_dataset(tmp_path, in_channels=3, image_size=8)
+
+
+def test_a_class_of_damaged_images_alone_is_refused(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"train": ("a", "b")})
+    for path in (folder / "train" / "b").iterdir():
+        path.write_bytes(b"x")
+    with pytest.raises(DataError, match=r"train/b holds no whole image"):
+        load_dataset(folder, in_channels=3, image_size=8, max_bad_images=100)
+
+
+def test_one_class_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two classes or more; it has 1"):
+        load_dataset(make_folder(tmp_path, {"train": ("a",)}), in_channels=3, image_size=8)
+
+
+def test_a_class_whose_name_is_not_utf8_is_refused_in_a_line_that_can_be_printed(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"train": ("a", "b")})
+    (tmp_path / "train" / os.fsdecode(b"\xff")).mkdir()
+    with pytest.raises(DataError, match="must have a name in UTF-8") as caught:
+        load_dataset(tmp_path, in_channels=3, image_size=8)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train-images-idx3-ubyte.gz", struct.pack(">HBB", 0, 8, 255), "255 dimensions"),
+        ("train-labels-idx1-ubyte.gz", struct.pack(">HBB", 0, 8, 0), "0 dimensions"),
+        ("train-images-idx3-ubyte.gz", struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3), "shape"),
+        ("train-labels-idx1-ubyte.gz", struct.pack(">HBBI", 0, 8, 1, 60) + bytes([0, 200] * 30), "train has no 1"),
+        ("t10k-images-idx3-ubyte", struct.pack(">HBB3I", 0, 8, 3, 20, 20, 20) + bytes(8000), "must be of one size"),
+        ("t10k-labels-idx1-ubyte", b"", "must be a whole IDX file"),
+    ],
+)
+def test_odd_idx_files_are_refused(idx_folder: Path, name: str, content: bytes, message: str) -> None:
+    (idx_folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(DataError, match=message):
+        load_dataset(idx_folder, in_channels=1, image_size=28)
+
+
+def test_damaged_compression_is_told(idx_folder: Path) -> None:
+    path = idx_folder / "train-images-idx3-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[20:40] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="must be a whole IDX file"):
+        load_dataset(idx_folder, in_channels=1, image_size=28)
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
