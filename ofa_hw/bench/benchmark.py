@@ -129,6 +129,10 @@ def require_comparable(before: Benchmark, now: Benchmark, *, path: str | Path) -
 
 def _parsed(told: dict[str, Any]) -> Benchmark:
     told.pop("tool_version")
+    kinds = {"name": str} | dict.fromkeys(("references", "machine", "packages", "notes"), dict)
+    for name, kind in kinds.items():
+        if not isinstance(told.get(name, kind()), kind):
+            raise TypeError(f"{name} must be {'a text' if kind is str else 'an object'}; came {told[name]!r}")
     return Benchmark(
         **{
             **told,
