@@ -133,6 +133,10 @@ def require_comparable(before: Benchmark, now: Benchmark, *, path: str | Path) -
 def _parsed(document: dict[str, Any]) -> Benchmark:
     # For people; the schema's version says whether the file can be read.
     document.pop("tool_version")
+    kinds = {"name": str} | dict.fromkeys(("references", "machine", "packages", "notes"), dict)
+    for name, kind in kinds.items():
+        if not isinstance(document.get(name, kind()), kind):
+            raise TypeError(f"{name} must be {'a text' if kind is str else 'an object'}; came {document[name]!r}")
     return Benchmark(
         **{
             **document,

@@ -50,6 +50,9 @@ def test_versions_clocks_and_cores_may_differ():
         ({"figures": None}, "must be a benchmark.json"),
         ({"conditions": [{}]}, "must be a benchmark.json"),
         ({"surprise": 1}, "surprise"),
+        ({"references": "x"}, "references must be an object"),
+        ({"machine": None}, "machine must be an object"),
+        ({"name": 1}, "name must be a text"),
     ],
 )
 def test_another_schema_or_a_damaged_file_is_named(tmp_path, change, told):

@@ -55,7 +55,7 @@ class Kind:
 
     patterns: tuple[str, ...]
     read: Callable[[Path], object]
-    weight: int = 2
+    weight: float = 2
     seconds: float = 20
 
 
@@ -278,7 +278,7 @@ KINDS = {
     "devices": Kind(patterns=("ofa-hw.toml",), read=read_devices),
     "suite": Kind(patterns=("suite.toml",), read=_read_suite),
     "predictor": Kind(patterns=("predictors/[mrt]*/[ap]*",), read=_read_predictor, weight=6),
-    "trees of before": Kind(patterns=("predictors/gbdt/trees.skops",), read=_read_predictor, weight=1, seconds=120),
+    "trees of before": Kind(patterns=("predictors/gbdt/trees.skops",), read=_read_predictor, weight=0.2, seconds=120),
     "checkpoint": Kind(
         patterns=("runs/*/checkpoints/*", "runs/tiny/supernet.safetensors"), read=_read_checkpoint, weight=4
     ),
