@@ -32,7 +32,8 @@ class DeviceFront:
     Every table has a column `network`, the key under which the page knows a network, and one for each of `figures` by
     its name, NaN where it is not known. Those of `verified`, VERIFIED_COLUMNS with a `label`, the start of the id that
     tells it from the others, are what was measured, or counted; beside them stand `<name>_low` and `<name>_high`, the
-    ends of the 95 % interval, and `<name>_promised`. `robust` are the networks that serve all devices, as far as they
+    ends of the 95 % interval, and `<name>_promised`. Its `top1` is of the validation images, as that of the front and
+    the samples is; what is of the test images has the names of VERIFIED_COLUMNS. `robust` are the networks that serve all devices, as far as they
     are a front on this one; none where the front is that itself. `limits` are the bounds that the search kept, by the
     names of figures, and `limited` those of them that are not drawn.
     """
@@ -105,6 +106,17 @@ def wilson_interval(fraction: float, num: int) -> tuple[float, float]:
 
     ends = binomtest(round(fraction * num), num).proportion_ci(method="wilson")
     return float(ends.low), float(ends.high)
+
+
+def is_level(first: float, second: float, num: int) -> bool:
+    """Return whether two shares of `num` images differ by no more than chance: 0 lies in the 95 % interval.
+
+    The interval is that of two samples (Newcombe, 1998, method 10). The same images were shown to both networks, so
+    that chance moves their difference by less, and what is not level here is a difference indeed.
+    """
+    (high, low) = (max(first, second), min(first, second))
+    room = math.hypot(high - wilson_interval(high, num)[0], wilson_interval(low, num)[1] - low)
+    return high - low <= room
 
 
 def with_top1_interval(verified: pd.DataFrame) -> pd.DataFrame:
@@ -240,7 +252,8 @@ def _verified_figure(
     ends = ("", "_low", "_high", "_promised")
     columns: tuple[str, ...]
     if name == "top1":
-        columns = ("test_top1", "test_top1_low", "test_top1_high", "predicted_top1")
+        ends_of_top1 = _validation_intervals(results, verified)
+        return {"top1": verified["val_top1"], "top1_promised": verified["predicted_top1"], **ends_of_top1}
     elif name == "latency" or known.get(name) is known.get("latency", ...):
         columns = (*(f"measured_latency{end}_ms" for end in ends[:3]), "predicted_latency_ms")
     else:
@@ -249,6 +262,18 @@ def _verified_figure(
         values = [on_front.get(arch_id, value) for arch_id, value in zip(verified["arch_id"], exact, strict=True)]
         return {f"{name}{end}": values for end in ends}
     return {f"{name}{end}": verified[column] for end, column in zip(ends, columns, strict=True)}
+
+
+def _validation_intervals(results: RunResults, verified: pd.DataFrame) -> dict[str, list[float]]:
+    """Return the ends of the 95 % interval of top-1 on the validation images; without samples, nobody tells of how many.
+
+    Verified networks and samples are judged on the same ones.
+    """
+    if not len(results.samples):
+        return {"top1_low": list(verified["val_top1"]), "top1_high": list(verified["val_top1"])}
+    num = int(results.samples["num_images"].max())
+    ends = [wilson_interval(top1, num) for top1 in verified["val_top1"]]
+    return {"top1_low": [low for low, _ in ends], "top1_high": [high for _, high in ends]}
 
 
 def _limits_on(device: str, front: ParetoFront, latency: str) -> dict[str, float]:

@@ -39,9 +39,10 @@ def picture_specification(runs: Sequence[RunResults]) -> dict[str, Any]:
     rows: list[Any] = []
     section = trade_off_section(runs)
     if section is not None:
-        width, height = 2 * HALF_WIDTH + GAP + AXIS_WIDTH, 430 if len(section.figures) == 1 else 300
+        width, num_fronts = 2 * HALF_WIDTH + GAP + AXIS_WIDTH, sum(f.name.startswith("front") for f in section.figures)
         names = ", ".join(run.name for run in runs)
         for figure in section.figures:
+            height = 220 if figure.name.startswith("tuning") else 430 if num_fronts == 1 else 300
             chart = figure.draw(width=width, height=height, legend=True, interactive=False)
             rows.append(chart.properties(title=_title(figure.title or section.title, names)))
     lower: list[Any] = []

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ofa_hw import __version__
+from ofa_hw.report.fronts import is_level
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import count, milliseconds, percent, points, seconds
 
@@ -48,18 +49,41 @@ def lead_of(runs: Sequence[RunResults]) -> list[str]:
 
 def _result_of(nets: pd.DataFrame) -> str:
     best, fastest = nets.loc[nets["test_top1"].idxmax()], nets.loc[nets["measured_latency_ms"].idxmin()]
+    level = _level_with_best(nets)
     text = (
         f"The most accurate of {len(nets)} networks that were taken out of it classifies "
         f"{percent(best['test_top1'])} of the test images rightly, in {milliseconds(best['measured_latency_ms'])} ms"
     )
     if best["arch_id"] == fastest["arch_id"]:
-        return f"{text}."
+        return f"{text}{_level_in_words(len(level), also='')}."
     speedup = best["measured_latency_ms"] / fastest["measured_latency_ms"]
+    quicker = f"{speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms"
+    if fastest["arch_id"] in level:
+        also = f", the fastest among them, {quicker}" if len(level) > 1 else f" and {quicker}"
+        return f"{text}{_level_in_words(len(level), also=also)}. Both were measured, whole, on the device."
     cost = best["test_top1"] - fastest["test_top1"]
     return (
-        f"{text}; the fastest is {speedup:.1f} times as fast, in {milliseconds(fastest['measured_latency_ms'])} ms, "
-        f"for {100 * cost:.1f} points less. Both were measured, whole, on the device."
+        f"{text}{_level_in_words(len(level), also='')}; the fastest is {quicker}, for {100 * cost:.1f} points less. "
+        "Both were measured, whole, on the device."
     )
+
+
+def _level_with_best(nets: pd.DataFrame) -> list[str]:
+    """Return the arch_ids of those whose top-1 on the test images is below the best by no more than chance."""
+    best = nets.loc[nets["test_top1"].idxmax()]
+    return [
+        net["arch_id"]
+        for net in nets.to_dict("records")
+        if net["arch_id"] != best["arch_id"]
+        and is_level(best["test_top1"], net["test_top1"], int(net["num_test_images"]))
+    ]
+
+
+def _level_in_words(num: int, *, also: str) -> str:
+    """Return how many others are level with the best, nothing where none is; `also` is said of them."""
+    if not num:
+        return ""
+    return f"; {num} other{'s are' if num > 1 else ' is'} level with it within the 95 % interval{also}"
 
 
 def tiles_of(runs: Sequence[RunResults]) -> list[Tile]:
@@ -81,10 +105,16 @@ def _tiles_of(results: RunResults) -> list[Tile]:
         errors = [(nets["predicted_top1"] - nets[name]).abs().mean() for name in ("test_top1_before", "val_top1")]
         best = nets.loc[nets["test_top1"].idxmax()]
         where = f" on {best['device']}" if "device" in nets and nets["device"].nunique() > 1 else ""
-        note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured{where}"
+        num_level = len(_level_with_best(nets))
+        ties = f"; {num_level} more level within the 95 % interval" if num_level else ""
+        note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured{where}{ties}"
         tiles.append(Tile(title="Best verified top-1", value=percent(best["test_top1"]), note=note))
+        means = [nets[name].mean() for name in ("test_top1", "test_top1_before")]
+        # All were judged by the same images: many networks do not make the mean more certain.
+        is_tie = is_level(*means, int(nets["num_test_images"].min()))
         note = f"points of top-1, mean of {len(nets)} networks"
-        tiles.append(Tile(title="Gain by fine-tuning", value=points(gain), note=note))
+        note = f"{points(gain)} {note}, within the 95 % interval" if is_tie else note
+        tiles.append(Tile(title="Gain by fine-tuning", value="level" if is_tie else points(gain), note=note))
         note = f"points on test images, {100 * errors[1]:.1f} on validation images, before fine-tuning"
         tiles.append(Tile(title="Error of predicted top-1", value=f"{100 * errors[0]:.1f}", note=note))
     if len(results.whole_nets):

@@ -1,5 +1,6 @@
 """The report of a front of whatever objectives."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 from click.testing import CliRunner
 
 from ofa_hw.cli.main import main
-from ofa_hw.report.fronts import axes_of, comparable, device_fronts
+from ofa_hw.report.fronts import axes_of, comparable, device_fronts, is_level
 from ofa_hw.report.markdown import report_markdown
 from ofa_hw.report.networks import network_cards
 from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
 from ofa_hw.report.results import read_results
 from ofa_hw.report.sections.trade_off import trade_off_section
+from ofa_hw.report.summary import lead_of, tiles_of
 from ofa_hw.run import RunFolder
 from tests.report.synthetic_run import _verified_row, _write_csv
 from tests.search import example
@@ -131,7 +133,7 @@ def test_verified_networks_stand_at_what_was_counted_and_measured(search, words)
             (place,) = front.front[front.front["arch_id"] == row["arch_id"]].to_dict("records")
             assert exact == {name: place[name] for name in exact}
             assert all(net[f"{name}_promised"] == value for name, value in exact.items())
-            assert net.get("top1", row["test_top1"]) == row["test_top1"]
+            assert net.get("top1", row["val_top1"]) == row["val_top1"]
         (table, _) = trade_off_section([results]).tables
         assert "50.0 %, tflite-int8" in table.rows[0].cells
         card = network_cards([results])[archs[0].arch_id]
@@ -141,6 +143,70 @@ def test_verified_networks_stand_at_what_was_counted_and_measured(search, words)
         assert "verified networks" in report_html([results])
     finally:
         (path / "verified.csv").unlink()
+
+
+def spoken(results, **columns):
+    """The results with other figures of the verified networks, which many images judged."""
+    return dataclasses.replace(results, verified=results.verified.assign(num_test_images=10_000, **columns))
+
+
+def test_predicted_and_verified_are_compared_on_the_same_images(synthetic_results):
+    # All test figures lie far below: no point of the picture of the front does.
+    apart = spoken(synthetic_results, test_top1=0.5, test_top1_before=0.4)
+    front, tuning = trade_off_section([apart]).figures
+    above, below = (place.chart(width=500, legend=True).to_dict() for place in (front, tuning))
+    (points,) = [
+        values
+        for layer, values in zip(above["layer"], values_of(above), strict=True)
+        if layer["mark"].get("size") == 130
+    ]
+    assert [point["top1"] for point in points] == pytest.approx([100 * value for value in apart.verified["val_top1"]])
+    assert all(point["y_low"] < point["top1"] < point["y_high"] for point in points)
+    assert above["layer"][0]["encoding"]["y"]["title"] == "top-1, validation images, %"
+    assert {round(point["top1"], 6) for values in values_of(below) for point in values} == {40.0, 50.0}
+    assert below["layer"][0]["encoding"]["y"]["title"] == "top-1, test images, %"
+
+
+def values_of(chart):
+    """The rows that each layer of a chart draws."""
+    return [layer.get("data", chart.get("data"))["values"] for layer in chart["layer"]]
+
+
+def test_both_pictures_have_one_axis_along(synthetic_results):
+    front, tuning = (
+        place.chart(width=500, legend=True).to_dict() for place in trade_off_section([synthetic_results]).figures
+    )
+    assert front["layer"][0]["encoding"]["x"] == tuning["layer"][0]["encoding"]["x"]
+
+
+def test_what_chance_may_have_done_is_told_as_level(synthetic_results):
+    close = spoken(synthetic_results, test_top1=[0.830, 0.850, 0.851, 0.852, 0.853], test_top1_before=0.85)
+    lead, *_ = lead_of([close])
+    assert "3 others are level with it within the 95 % interval" in lead
+    assert "2.3 points less" in lead
+    gains = [row.cells[5] for row in trade_off_section([close]).tables[0].rows]
+    assert gains == ["-2.0", "+0.0, level", "+0.1, level", "+0.2, level", "+0.3, level"]
+    tile = next(tile for tile in tiles_of([close]) if tile.title == "Gain by fine-tuning")
+    assert tile.value == "level"
+    assert tile.note.startswith("-0.3 points of top-1")
+    all_level, *_ = lead_of([spoken(synthetic_results, test_top1=[0.8505, 0.850, 0.851, 0.852, 0.853])])
+    assert "the fastest among them" in all_level
+    assert "points less" not in all_level
+
+
+def test_what_chance_cannot_have_done_is_no_tie(synthetic_results):
+    apart = spoken(synthetic_results, test_top1=[0.80, 0.82, 0.84, 0.86, 0.88], test_top1_before=0.70)
+    text = " ".join(lead_of([apart])) + " ".join(f"{tile.value} {tile.note}" for tile in tiles_of([apart]))
+    assert "level" not in text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "num", "level"),
+    [(0.853, 0.851, 1000, True), (0.853, 0.853, 1000, True), (0.9, 0.3, 10, False), (0.86, 0.82, 1000, False)],
+)
+def test_level_is_what_lies_within_the_interval(first, second, num, level):
+    assert is_level(first, second, num) is level
+    assert is_level(second, first, num) is level
 
 
 def test_fronts_of_different_figures_have_a_picture_each(search, tmp_path):

@@ -2,7 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const views = {};
-  const isTradeOff = (name) => /^front(-|$)/.test(name);
+  const isTradeOff = (name) => /^(front|tuning)(-|$)/.test(name);
 
   // ------------------------------------------------------------------ theme: charts follow, their colours are variables
   const root = document.documentElement;
@@ -36,7 +36,7 @@
   function pictureOf({ arch, channels }) {
     const heightOf = (ratio) => 14 + 58 * (ratio / data.largestRatio);
     const widthOf = (kernel) => 10 + 3.2 * kernel;
-    const base = 84;
+    const base = 88;
     const parts = [];
     let x = 0;
     arch.stages.forEach((stage, index) => {
@@ -115,7 +115,7 @@
     views[name] = view;
     if (!isTradeOff(name)) return;
     view.addEventListener("click", (_, item) => { if (item && item.datum && item.datum.network) choose(item.datum.network); });
-    view.addSignalListener("brush", (_, range) => filterRows(range));
+    if (name.startsWith("front")) view.addSignalListener("brush", (_, range) => filterRows(range));
     choose(data.firstNetwork);
   }
   Promise.all(Object.entries(data.charts).map(([name, specification]) => draw(name, specification)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_hw.report.charts.marks import TOP1_TITLE, Width, color_by_series, latency_axis, latency_scale, layered
+from ofa_hw.report.charts.marks import Width, color_by_series, latency_axis, latency_scale, layered
 from ofa_hw.report.fronts import DeviceFront
 from ofa_hw.report.theme import NUM_DEVICE_COLORS, color
 from ofa_hw.search.front import FrontColumn
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     import altair as alt
 
 SAMPLED, VERIFIED = "sampled subnets", "verified networks"
+BEFORE_TUNING, TUNED = "as taken out of the supernet", "fine-tuned"
 ROBUST_SERIES = "robust front"
 NEAR = 1.5
 """A limit is drawn where it lies within this ratio of what is drawn; a farther one would leave the picture empty."""
 
-_TITLES = {"top1": TOP1_TITLE, "latency": "latency of one image, ms", "macs": "multiply-accumulates"}
+_TITLES = {"top1": "top-1, validation images, %", "latency": "latency of one image, ms", "macs": "multiply-accumulates"}
 
 
 def front_series(fronts: Sequence[DeviceFront]) -> dict[str, str]:
@@ -62,6 +63,31 @@ def front_chart(
     `brush`) and rings the network whose key its parameter `chosen` holds.
     """
     return _FrontChart(fronts, along, upright, legend=legend).draw(width, height, interactive=interactive)
+
+
+def tuning_series(fronts: Sequence[DeviceFront]) -> dict[str, str]:
+    """Return the series of `tuning_chart` with their colours."""
+    return {BEFORE_TUNING: "cloud", TUNED: "verified"} if len(fronts) == 1 else front_series(fronts)
+
+
+def tuning_chart(
+    fronts: Sequence[DeviceFront],
+    along: FrontColumn,
+    upright: FrontColumn,
+    *,
+    width: Width,
+    height: int = 260,
+    legend: bool,
+    interactive: bool = False,
+) -> alt.LayerChart:
+    """Return top-1 of the verified networks on the test images, before fine-tuning and after, against `along`.
+
+    It stands below the picture of `along` and `upright`, on the same axis along, and apart from it: what is seen there
+    is of other images.
+    """
+    return _FrontChart(fronts, along, upright, legend=legend).draw_tuning(
+        width, height, interactive=interactive, series=tuning_series(fronts), legend=legend
+    )
 
 
 class _FrontChart:
@@ -184,6 +210,54 @@ class _FrontChart:
             base.mark_circle(size=130, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=self.series),
             *([_ring(base, size=300)] if interactive else []),
         ]
+
+    def draw_tuning(
+        self, width: Width, height: int, *, interactive: bool, series: Mapping[str, str], legend: bool
+    ) -> alt.LayerChart:
+        import altair as alt
+
+        along = field_of(self.axes["x"])
+        points = [
+            {
+                "series": self._series(front, kind),
+                "is_tuned": kind == TUNED,
+                along: shown(self.axes["x"], row[self.axes["x"].name]),
+                "top1": 100 * row[column],
+                "low": 100 * row["test_top1_low"],
+                "high": 100 * row["test_top1_high"],
+                "before": 100 * row["test_top1_before"],
+            }
+            | {name: row[name] for name in ("network", "label", "arch_id")}
+            for front in self.fronts
+            for row in self._placed(front.verified)
+            for kind, column in ((BEFORE_TUNING, "test_top1_before"), (TUNED, "test_top1"))
+        ]
+        coloured = color_by_series(series, legend)
+        title = "top-1, test images, %"
+        tooltip = [
+            alt.Tooltip("series:N", title="on" if len(self.fronts) > 1 else "test images"),
+            alt.Tooltip("arch_id:N", title="architecture"),
+            alt.Tooltip("before:Q", title="as taken out, %", format=".1f"),
+            alt.Tooltip("top1:Q", title=title, format=".1f"),
+        ]
+        y = alt.Y("top1:Q", title=title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=5))
+        base = alt.Chart(alt.Data(values=points)).encode(self.x, y, tooltip=tooltip)
+        tuned = base.transform_filter("datum.is_tuned")
+        facts: dict[str, Any] = {"fontSize": 11.5, "fontWeight": "bold", "align": "left", "dx": 9, "dy": -9}
+        layers: list[Any] = [
+            tuned.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
+                alt.Y("low:Q", title=title), y2="high:Q", color=coloured
+            ),
+            base.transform_filter("!datum.is_tuned")
+            .mark_point(size=60, strokeWidth=2, filled=False, opacity=1)
+            .encode(color=coloured),
+            tuned.mark_circle(size=130, opacity=1, stroke=color("surface"), strokeWidth=2).encode(color=coloured),
+            tuned.mark_text(**facts, stroke=color("surface"), strokeWidth=3).encode(text="label:N"),
+            tuned.mark_text(**facts, color=color("ink")).encode(text="label:N"),
+            *([_ring(tuned, size=300)] if interactive else []),
+        ]
+        chart = layered(layers, width, height)
+        return chart.add_params(alt.param(name="chosen", value="")) if interactive else chart
 
     def _verified_point(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         point = {name: row[name] for name in ("network", "label", "arch_id")}

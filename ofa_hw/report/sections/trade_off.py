@@ -7,9 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ofa_hw.report.charts.front import SAMPLED, field_of, front_chart, front_series, shown
+from ofa_hw.report.charts.front import (
+    SAMPLED,
+    field_of,
+    front_chart,
+    front_series,
+    shown,
+    tuning_chart,
+    tuning_series,
+)
 from ofa_hw.report.document import ChartPlace, Column, Row, Section, Table
-from ofa_hw.report.fronts import DeviceFront, axes_of, comparable, device_fronts, wilson_interval
+from ofa_hw.report.fronts import DeviceFront, axes_of, comparable, device_fronts, is_level, wilson_interval
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import figure_cell, kernel_label, milliseconds, percent, points, relative, with_unit
 from ofa_hw.search.front import FrontColumn
@@ -31,15 +39,7 @@ def trade_off_section(runs: Sequence[RunResults]) -> Section | None:
         title=title,
         about=_about(fronts),
         figures=tuple(
-            ChartPlace(
-                name="front" if index == 0 else f"front-{index + 1}",
-                title=_title(along, upright) if len(pairs) > 1 else "",
-                series=front_series(group),
-                description=" ".join(_description(front, along, upright, has_name=len(group) > 1) for front in group),
-                draw=functools.partial(front_chart, group, along, upright, interactive=True),
-                note=_note(group, along, upright),
-            )
-            for index, (group, along, upright) in enumerate(pairs)
+            place for index, pair in enumerate(pairs) for place in _pictures(*pair, index, has_title=len(pairs) > 1)
         ),
         tables=(
             *([_verified_table(fronts)] if any(len(front.verified) for front in fronts) else []),
@@ -47,6 +47,43 @@ def trade_off_section(runs: Sequence[RunResults]) -> Section | None:
         ),
         has_detail=True,
     )
+
+
+def _pictures(
+    fronts: Sequence[DeviceFront], along: FrontColumn, upright: FrontColumn, index: int, *, has_title: bool
+) -> list[ChartPlace]:
+    """Return the picture of a pair of figures and, where networks were verified, what they reach on test images."""
+    suffix = "" if index == 0 else f"-{index + 1}"
+    pictures = [
+        ChartPlace(
+            name=f"front{suffix}",
+            title=_title(along, upright) if has_title else "",
+            series=front_series(fronts),
+            description=" ".join(_description(front, along, upright, has_name=len(fronts) > 1) for front in fronts),
+            draw=functools.partial(front_chart, fronts, along, upright, interactive=True),
+            note=_note(fronts, along, upright),
+        )
+    ]
+    if upright.name != "top1" or not any(len(front.verified.dropna(subset=[along.name])) for front in fronts):
+        return pictures
+    told = [
+        f"{net['label']} {percent(net['test_top1_before'])} before fine-tuning, {percent(net['test_top1'])} after"
+        for front in fronts
+        for net in front.verified.to_dict("records")
+    ]
+    return [
+        *pictures,
+        ChartPlace(
+            name=f"tuning{suffix}",
+            title="The verified networks on test images",
+            series=tuning_series(fronts),
+            description=f"Scatter plot of top-1 on the test images: {'; '.join(told)}.",
+            draw=functools.partial(tuning_chart, fronts, along, upright, interactive=True),
+            note="A ring is a network as it was taken out of the supernet, a disc the same one fine-tuned. Other images "
+            "than above: compare within this picture. Bars are 95 % intervals; networks whose difference is within "
+            "that of chance are level.",
+        ),
+    ]
 
 
 def _title(along: FrontColumn, upright: FrontColumn) -> str:
@@ -71,8 +108,11 @@ def _about(fronts: Sequence[DeviceFront]) -> str:
         lines = [f"Each dot is a network of the {what}."]
     if any(len(front.verified) for front in fronts):
         lines.append(
-            "A network with the start of its id was verified: extracted, fine-tuned, evaluated on the test images and "
-            "timed whole; a dotted line joins it to its prediction."
+            "A network with the start of its id was verified: extracted, timed whole, and evaluated on the same "
+            "validation images; a dotted line joins it to its prediction. What it reaches on test images stands below."
+            if any(upright.name == "top1" for front in fronts for _, upright in axes_of(front))
+            else "A network with the start of its id was verified: extracted and timed whole; a dotted line joins it "
+            "to its prediction."
         )
     if any(len(front.robust) for front in fronts):
         lines.append("A dashed line is what the networks that serve all devices, the robust front, are on each.")
@@ -92,7 +132,7 @@ def _note(fronts: Sequence[DeviceFront], along: FrontColumn, upright: FrontColum
             f"±{50 * (high - low):.1f} points: chance alone lifts many above the front."
         )
     if has_top1 and any(len(front.verified) for front in fronts):
-        lines.append("Bars are 95 % intervals of top-1 on the test images.")
+        lines.append("Bars are 95 % intervals of a verified network's top-1 on these images.")
     limited = {figure.name: figure for front in fronts for figure in (along, upright, *front.limited)}
     limits = [limit for figure in limited.values() for limit in _limits_in_words(fronts, figure)]
     if limits:
@@ -150,11 +190,19 @@ def _verified_cells(net: Mapping[Any, Any], *, has_files: bool) -> tuple[str, ..
         percent(net["test_top1_before"]),
         percent(net["test_top1"]),
         *([f"{percent(net['exported_test_top1'])}, {net['exported_format']}"] if has_files else []),
-        points(net["test_top1"] - net["test_top1_before"]),
+        _gain_cell(net),
         milliseconds(net["predicted_latency_ms"]),
         milliseconds(net["measured_latency_ms"]),
         relative(net["measured_latency_ms"] / net["predicted_latency_ms"]),
         summary_of(ArchConfig.from_json(net["arch"])),
+    )
+
+
+def _gain_cell(net: Mapping[Any, Any]) -> str:
+    """Return what fine-tuning changed on the test images, told as level where chance may have done it."""
+    gain = points(net["test_top1"] - net["test_top1_before"])
+    return (
+        f"{gain}, level" if is_level(net["test_top1"], net["test_top1_before"], int(net["num_test_images"])) else gain
     )
 
 
