@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ofa_hw.space import SearchSpace
     from ofa_hw.training import Phase, TrainingConfig
 
+RATE_FROM_SCRATCH, RATE_FROM_WEIGHTS = 0.3, 0.05
+"""At 0.3 what came is lost, see docs/guides/weights.md."""
+
 
 @click.command()
 @click.option(
@@ -60,7 +63,7 @@ if TYPE_CHECKING:
     "--learning-rate",
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    help="Highest rate.  [default: 0.3, or the recipe's, by the batch size]",
+    help="Highest rate.  [default: 0.3; with --from 0.05; the recipe's, by the batch size]",
 )
 @click.option(
     "--warm-up",
@@ -147,7 +150,7 @@ def command(
     \b
     Examples:
       ofa-hw train --space fashion --data fashion-mnist-5000
-      ofa-hw train --from runs/imported --data my-photos --learning-rate 0.05 --run runs/mine
+      ofa-hw train --from runs/imported --data my-photos --run runs/mine
     """
     from ofa_hw.run import RunFolder
     from ofa_hw.space import get_space
@@ -166,7 +169,8 @@ def command(
         if recipe:
             phases = recipe.schedule(space, num_train_images, epochs, images_a_step)
         else:
-            phases = _schedule(space, num_train_images, strategy, epochs, learning_rate or 0.3)
+            rate = learning_rate or (RATE_FROM_WEIGHTS if source else RATE_FROM_SCRATCH)
+            phases = _schedule(space, num_train_images, strategy, epochs, rate)
         if warm_up is None:
             return phases
         return tuple(dataclasses.replace(phase, warmup_fraction=warm_up) for phase in phases)

@@ -157,6 +157,8 @@ def test_moved_run_of_the_same_classes_is_sampled(imported: RunFolder, tmp_path:
 def test_train_from_takes_the_space_of_the_run(imported: RunFolder, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", ("x", "y"))
     words = ("train", "--from", imported.path, "--data", photos, "--run", tmp_path / "run", "--epochs", "4")
-    result = invoke(*words, "--batch-size", "4", "--threads", "1", "--learning-rate", "0.01")
+    result = invoke(*words, "--batch-size", "4", "--threads", "1")
     assert result.exit_code == 0, result.output
-    assert RunFolder.open(tmp_path / "run").space.name == "tiny"
+    run = RunFolder.open(tmp_path / "run")
+    assert run.space.name == "tiny"
+    assert run.config["training"]["phases"][0]["learning_rate"] == 0.05
