@@ -33,9 +33,9 @@ class DeviceFront:
     its name, NaN where it is not known. Those of `verified`, VERIFIED_COLUMNS with a `label`, the start of the id that
     tells it from the others, are what was measured, or counted; beside them stand `<name>_low` and `<name>_high`, the
     ends of the 95 % interval, and `<name>_promised`. Its `top1` is of the validation images, as that of the front and
-    the samples is; what is of the test images has the names of VERIFIED_COLUMNS. `robust` are the networks that serve all devices, as far as they
-    are a front on this one; none where the front is that itself. `limits` are the bounds that the search kept, by the
-    names of figures, and `limited` those of them that are not drawn.
+    the samples is; what is of the test images has the names of VERIFIED_COLUMNS. `robust` are the networks that serve
+    all devices, as far as they are a front on this one; none where the front is that itself. `limits` are the bounds
+    that the search kept, by the names of figures, and `limited` those of them that are not drawn.
     """
 
     name: str
@@ -254,7 +254,7 @@ def _verified_figure(
     if name == "top1":
         ends_of_top1 = _validation_intervals(results, verified)
         return {"top1": verified["val_top1"], "top1_promised": verified["predicted_top1"], **ends_of_top1}
-    elif name == "latency" or known.get(name) is known.get("latency", ...):
+    if name == "latency" or known.get(name) is known.get("latency", ...):
         columns = (*(f"measured_latency{end}_ms" for end in ends[:3]), "predicted_latency_ms")
     else:
         on_front = dict(zip(rows["arch_id"], rows[name], strict=True))
@@ -265,9 +265,9 @@ def _verified_figure(
 
 
 def _validation_intervals(results: RunResults, verified: pd.DataFrame) -> dict[str, list[float]]:
-    """Return the ends of the 95 % interval of top-1 on the validation images; without samples, nobody tells of how many.
+    """Return the ends of the 95 % interval of top-1 on the validation images, on which samples are judged too.
 
-    Verified networks and samples are judged on the same ones.
+    Without samples nobody tells how many they are: then both ends are the value.
     """
     if not len(results.samples):
         return {"top1_low": list(verified["val_top1"]), "top1_high": list(verified["val_top1"])}

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from ofa_hw.blocks import block_specs
+from ofa_hw.report.charts.blocks import _round_steps
 from ofa_hw.report.sections import sections_of
 from ofa_hw.report.sections.blocks import _cliff, _resolutions, block_costs, blocks_section
 from ofa_hw.space import get_space
@@ -54,3 +55,29 @@ def test_without_a_table_there_is_no_section(synthetic_results):
 
 def test_a_table_of_other_sizes_has_no_section():
     assert blocks_section(get_space("ofa-mobilenetv3-w1.0"), table()) is None
+
+
+def test_the_colours_of_the_map_are_told_in_milliseconds_and_each_kernel_size_once():
+    (place,) = blocks_section(SPACE, table()).figures
+    chart = place.chart(width=300, legend=True).to_dict()
+    cells, headings = chart["layer"]
+    legend = cells["encoding"]["opacity"]["legend"]
+    rows = cells.get("data", chart.get("data"))["values"]
+    assert legend["title"] == "latency, ms"
+    assert 2 <= len(legend["values"]) <= 4
+    assert 0 < legend["values"][0] < legend["values"][-1] <= max(row["latency_ms"] for row in rows)
+    assert cells["encoding"]["opacity"]["field"] == "latency_ms"
+    # The axis tells the kernel sizes; no cell repeats them.
+    assert cells["encoding"]["x"]["title"] == "kernel size"
+    assert [layer["mark"]["type"] for layer in chart["layer"]] == ["rect", "text"]
+    columns = cells["encoding"]["x"]["scale"]["domain"]
+    assert columns[:5] == ["1 first/3", "1 first/5", "1 first/7", "1 next/", "1 next/3"]
+    assert headings["encoding"]["text"]["field"] == "words"
+
+
+@pytest.mark.parametrize(
+    ("largest", "steps"),
+    [(0.1, [0.05, 0.1]), (0.93, [0.2, 0.4, 0.6, 0.8]), (12, [5, 10]), (7, [2, 4, 6])],
+)
+def test_the_legend_has_few_round_steps(largest, steps):
+    assert _round_steps(largest) == pytest.approx(steps)

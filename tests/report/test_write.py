@@ -121,7 +121,7 @@ def test_the_command_writes_all_files_and_tells_the_figures(synthetic_run, synth
 def test_each_figure_is_written_as_svg_and_png_with_its_legend(synthetic_results, tmp_path):
     written = write_figures([synthetic_results], tmp_path / "figures")
     assert {path.stem for path in written} == {
-        "front", "phases", "losses", "held-out", "learning", "whole-nets", "whole-net-errors", "blocks"
+        "front", "tuning", "phases", "losses", "held-out", "learning", "whole-nets", "whole-net-errors", "blocks"
     }  # fmt: skip
     front = (tmp_path / "figures" / "front.svg").read_text()
     assert "verified networks" in front

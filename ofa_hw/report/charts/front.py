@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_hw.report.charts.marks import Width, color_by_series, latency_axis, latency_scale, layered
+from ofa_hw.report.charts.marks import WIDE_RATIO, Width, color_by_series, latency_axis, latency_scale, layered
 from ofa_hw.report.fronts import DeviceFront
 from ofa_hw.report.theme import NUM_DEVICE_COLORS, color
 from ofa_hw.search.front import FrontColumn
@@ -21,6 +24,9 @@ BEFORE_TUNING, TUNED = "as taken out of the supernet", "fine-tuned"
 ROBUST_SERIES = "robust front"
 NEAR = 1.5
 """A limit is drawn where it lies within this ratio of what is drawn; a farther one would leave the picture empty."""
+
+CLOSE = 0.12
+"""Verified networks within this share of the axis along are neighbours whose labels would lie over each other."""
 
 _TITLES = {"top1": "top-1, validation images, %", "latency": "latency of one image, ms", "macs": "multiply-accumulates"}
 
@@ -195,7 +201,7 @@ class _FrontChart:
         base = alt.Chart(alt.Data(values=values)).encode(self.x, self.y, tooltip=tooltip)
         along, upright = self.axes["x"], self.axes["y"]
         label = base.encode(text="label:N")
-        facts: dict[str, Any] = {"fontSize": 11.5, "fontWeight": "bold", "align": "left", "dx": 9, "dy": -9}
+        facts = _label_facts(self._left_labels())
         interval = {"y": alt.Y("y_low:Q", title=_axis_title(upright)), "y2": "y_high:Q"}
         return [
             base.mark_rule(color=color("muted"), strokeDash=[2, 3], strokeWidth=1).encode(
@@ -243,7 +249,7 @@ class _FrontChart:
         y = alt.Y("top1:Q", title=title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=5))
         base = alt.Chart(alt.Data(values=points)).encode(self.x, y, tooltip=tooltip)
         tuned = base.transform_filter("datum.is_tuned")
-        facts: dict[str, Any] = {"fontSize": 11.5, "fontWeight": "bold", "align": "left", "dx": 9, "dy": -9}
+        facts = _label_facts(self._left_labels())
         layers: list[Any] = [
             tuned.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
                 alt.Y("low:Q", title=title), y2="high:Q", color=coloured
@@ -258,6 +264,21 @@ class _FrontChart:
         ]
         chart = layered(layers, width, height)
         return chart.add_params(alt.param(name="chosen", value="")) if interactive else chart
+
+    def _left_labels(self) -> list[str]:
+        """Return the networks whose label stands to the left, clear of a neighbour close on the right."""
+        axis = self.axes["x"].name
+        points = sorted((row[axis], row["network"]) for front in self.fronts for row in self._placed(front.verified))
+        drawn = self._drawn(self.axes["x"])
+        if min(drawn) > 0 and max(drawn) / min(drawn) >= WIDE_RATIO:
+            points, drawn = [(math.log(value), network) for value, network in points], [math.log(v) for v in drawn]
+        room = CLOSE * (max(drawn) - min(drawn))
+        left: list[str] = []
+        was_left = False
+        for (value, network), (after, _) in itertools.pairwise(points[1:]):  # the first has the axis to its left
+            was_left = not was_left and after - value < room
+            left += [network] if was_left else []
+        return left
 
     def _verified_point(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         point = {name: row[name] for name in ("network", "label", "arch_id")}
@@ -301,6 +322,18 @@ def _tooltip_format(figure: FrontColumn) -> str:
     if figure.name == "top1":
         return ".1f"
     return ".3f" if figure.unit == "ms" else ",.0f" if figure.source == "counted" else ".4~g"
+
+
+def _label_facts(left: Sequence[str]) -> dict[str, Any]:
+    """Return how the label of a network is set: above to the right of its point, or to the left for those of `left`."""
+    is_left = f"indexof({json.dumps(list(left))}, datum.network) >= 0"
+    return {
+        "fontSize": 11.5,
+        "fontWeight": "bold",
+        "align": {"expr": f"{is_left} ? 'right' : 'left'"},
+        "dx": {"expr": f"{is_left} ? -9 : 9"},
+        "dy": -9,
+    }
 
 
 def _ring(points: alt.Chart, *, size: int = 230) -> alt.Chart:

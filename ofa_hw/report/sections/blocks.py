@@ -38,7 +38,7 @@ def blocks_section(space: SearchSpace, table: LatencyTable) -> Section | None:
     if not resolutions:
         return None
     costs = [cost for resolution in resolutions for cost in block_costs(table, space, resolution)]
-    shown, slowest = resolutions[-1], max(cost.latency_ms for cost in costs)
+    shown = resolutions[-1]
     return Section(
         anchor="blocks",
         title=f"What each block costs on {table.device}",
@@ -52,8 +52,9 @@ def blocks_section(space: SearchSpace, table: LatencyTable) -> Section | None:
                 title="Latency of blocks",
                 series={},
                 description=f"Heat map of {len(costs)} measured blocks. At {shown} px {_cliff(costs, shown)}.",
-                draw=functools.partial(block_costs_chart, [_chart_row(cost, slowest) for cost in costs], shown),
-                note="The number in a cell is the kernel size; the stronger the colour, the slower the block.",
+                draw=functools.partial(block_costs_chart, [_chart_row(cost) for cost in costs], shown),
+                note="Above the columns stands the stage and whether it is its first block or one of the next; the "
+                "colours mean the same times at every size of input.",
             ),
         ),
         tables=(_slowest(table),),
@@ -98,14 +99,13 @@ def _resolutions(table: LatencyTable, space: SearchSpace) -> tuple[int, ...]:
     return tuple(sorted(shared[::-1][::step]))
 
 
-def _chart_row(cost: BlockCost, slowest_ms: float) -> dict[str, Any]:
+def _chart_row(cost: BlockCost) -> dict[str, Any]:
     return {
         "resolution": cost.resolution,
         "place": cost.place,
         "kernel": cost.kernel,
         "expand": f"{cost.expand_ratio:g}",
         "latency_ms": cost.latency_ms,
-        "share": cost.latency_ms / slowest_ms,
         "macs": block_macs(cost.spec),
         "block": cost.spec.key,
     }

@@ -79,9 +79,9 @@ def _pictures(
             series=tuning_series(fronts),
             description=f"Scatter plot of top-1 on the test images: {'; '.join(told)}.",
             draw=functools.partial(tuning_chart, fronts, along, upright, interactive=True),
-            note="A ring is a network as it was taken out of the supernet, a disc the same one fine-tuned. Other images "
-            "than above: compare within this picture. Bars are 95 % intervals; networks whose difference is within "
-            "that of chance are level.",
+            note="A ring is a network as it was taken out of the supernet, a disc the same one fine-tuned. Other "
+            "images than above: compare within this picture. Bars are 95 % intervals; networks whose difference is "
+            "within that of chance are level.",
         ),
     ]
 
