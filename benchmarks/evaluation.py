@@ -18,12 +18,12 @@ import torch
 from benchmarks.note import write_note
 from ofa_hw.blocks import block_macs, block_specs
 from ofa_hw.cli.console import remark
+from ofa_hw.images import BUILTIN, load_dataset
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.space import ArchConfig, SearchSpace, get_space
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.cpu import one_core_pool, prepare_cpu
-from ofa_hw.training.data import BUILTIN, load_dataset
 from ofa_hw.training.evaluate import Scores, SubnetJudge, evaluate_all, predict_logits, score_logits, sorted_by_prefix
 from ofa_hw.training.sampling import draw_distinct
 
@@ -47,7 +47,7 @@ def main(nums: tuple[int, ...], rounds: int, threads: int) -> None:
     prepare_cpu(threads)
     space = get_space("fashion")
     dataset = load_dataset(BUILTIN, in_channels=space.in_channels, image_size=space.resolutions[-1])
-    mean, std = dataset.channel_statistics
+    mean, std = dataset.channel_statistics(space.in_channels, space.resolutions[-1])
     train, val = (ImageBatches(part, mean=mean, std=std) for part in (dataset.train, dataset.val))
     net = channels_last(Supernet(space, generator=torch.Generator().manual_seed(0))).eval()
     judge = SubnetJudge(net, train, val, num_calibration_images=1000, checkpoint="")

@@ -24,11 +24,11 @@ from benchmarks.note import write_note
 from ofa_hw.cli.console import show_progress
 from ofa_hw.deploy import export_chosen
 from ofa_hw.formats.running import tflite_runner
+from ofa_hw.images import load_dataset
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig
 from ofa_hw.training import open_images
 from ofa_hw.training.batches import ImageBatches
-from ofa_hw.training.data import load_dataset
 
 COLUMNS = ("network", "parameters", "top-1 float", "top-1 int8", "drop, points", "ms float", "ms int8", "time", "size")
 NUM_ROUNDS = 40

@@ -25,10 +25,10 @@ import click
 from benchmarks.note import write_note
 from ofa_hw.cli.console import remark
 from ofa_hw.files import read_jsonl
+from ofa_hw.images import BUILTIN
 from ofa_hw.run import RunFolder
 from ofa_hw.space import get_space
 from ofa_hw.training import budget, create_run, progressive_shrinking
-from ofa_hw.training.data import BUILTIN
 
 
 @click.command()

@@ -17,11 +17,11 @@ from scipy.stats import kendalltau
 from benchmarks.note import write_note
 from ofa_hw.cli.console import show_progress
 from ofa_hw.files import sha256_of
+from ofa_hw.images import load_dataset
 from ofa_hw.predictor import AccuracyPredictor
 from ofa_hw.run import RunFolder
 from ofa_hw.training import load_supernet, open_images, prepare_cpu
 from ofa_hw.training.batches import ImageBatches
-from ofa_hw.training.data import load_dataset
 from ofa_hw.training.evaluate import SubnetJudge, evaluate_all
 from ofa_hw.training.sampling import draw_distinct
 

@@ -14,6 +14,7 @@ import torch
 from ofa_hw.cli.console import remark
 from ofa_hw.errors import RunError
 from ofa_hw.files import append_jsonl, read_jsonl
+from ofa_hw.images import load_dataset
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.run import RunFolder
@@ -21,7 +22,6 @@ from ofa_hw.space import ArchConfig, SearchSpace, get_space
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.checkpoint import read_weights
 from ofa_hw.training.config import TrainingConfig
-from ofa_hw.training.data import load_dataset
 from ofa_hw.training.evaluate import SubnetJudge
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import Trainer
@@ -70,7 +70,7 @@ class Bench:
             name = "cifar"
             space = dataclasses.replace(space, name=name, in_channels=3, resolutions=(24, 28, 32))
         dataset = load_dataset(data, in_channels=space.in_channels, image_size=space.resolutions[-1])
-        mean, std = dataset.channel_statistics
+        mean, std = dataset.channel_statistics(space.in_channels, space.resolutions[-1])
         train, val, test = (
             ImageBatches(part, mean=mean, std=std) for part in (dataset.train, dataset.val, dataset.test)
         )

@@ -11,11 +11,11 @@ from scipy.special import softmax
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.exported import ExportedFile, open_exported
+from ofa_hw.images import ImageSet
+from ofa_hw.images.decode import read_image
 from ofa_hw.run import RunFolder
 from ofa_hw.status import best_exported
 from ofa_hw.training.batches import ImageBatches
-from ofa_hw.training.data import ImageSet
-from ofa_hw.training.folders import read_image
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

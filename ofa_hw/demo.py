@@ -14,6 +14,7 @@ from ofa_hw import __version__
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.cost import LutLatency
 from ofa_hw.deploy import TrainedRun, pick_along, predict, verify_run
+from ofa_hw.images import BUILTIN
 from ofa_hw.lut import LatencyTable, calibrate_table, draw_networks
 from ofa_hw.plugins import find_device, get_profiler
 from ofa_hw.predictor import AccuracyPredictor, read_samples
@@ -24,7 +25,6 @@ from ofa_hw.run import RunFolder
 from ofa_hw.search import ParetoFront, SearchProblem, Top1, search_front
 from ofa_hw.space import get_space
 from ofa_hw.training import FinetuneConfig, create_run, progressive_shrinking, sample_run, train_run
-from ofa_hw.training.data import BUILTIN
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -156,6 +156,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def images_path(self) -> Path:
+        """The folder of what was found and decoded of the images; it may be removed, and is made anew."""
+        return self.path / "images"
+
+    @property
     def supernet_path(self) -> Path:
         """The trained weights."""
         return self.path / "supernet.safetensors"

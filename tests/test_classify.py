@@ -83,7 +83,7 @@ def test_photos_are_cropped_scaled_and_normalised_as_those_of_a_folder(format_na
                 photo.save(folder / f"{index}.{('png', 'jpg')[index]}")
     space = dataclasses.replace(make_space(), in_channels=3)
     dataset = load_dataset(tmp_path / "data", in_channels=3, image_size=12)
-    mean, std = dataset.channel_statistics
+    mean, std = dataset.channel_statistics(3, 12)
     test = ImageBatches(dataset.test, mean=mean, std=std)
     arch = dataclasses.replace(space.smallest, resolution=8)
     torch.manual_seed(0)

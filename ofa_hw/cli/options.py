@@ -171,3 +171,42 @@ def threads_option(function: F) -> F:
     return click.option(
         "--threads", type=click.IntRange(min=1), help="Threads to compute with.  [default: one a core]"
     )(function)
+
+
+class ByteCount(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.3
+    """A number of bytes as a person writes it: 2GB, 500MiB, or 0."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; a usage error where it is none."""
+        from ofa_hw.errors import InvalidInputError
+        from ofa_hw.search.quantities import read_quantity
+
+        if str(value).strip() in ("0", "0GB", "0MB"):
+            return 0
+        try:
+            return int(read_quantity(str(value), "bytes"))
+        except InvalidInputError as error:
+            self.fail(str(error), param, ctx)
+
+
+def cache_option(function: F) -> F:
+    """Add `--cache-size`, handed over as `cache_bytes`: None for what the run was made with."""
+    return click.option(
+        "--cache-size",
+        "cache_bytes",
+        type=ByteCount(),
+        help="What decoded photos may take in the run's folder, such as 500MB; 0: nothing is kept.  "
+        "[default: what train was told, else 2GB]",
+    )(function)
+
+
+def workers_option(function: F) -> F:
+    """Add `--workers`, handed over as `num_workers`: None for one a core, 8 at most."""
+    return click.option(
+        "--workers",
+        "num_workers",
+        type=click.IntRange(min=0),
+        help="Processes that read photos; images in memory want none.  [default: one a core, 8 at most]",
+    )(function)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_hw.cli.console import echo, print_json, remark, show_progress
-from ofa_hw.cli.options import json_option, run_option, seed_option, threads_option
+from ofa_hw.cli.options import cache_option, json_option, run_option, seed_option, threads_option
 
 if TYPE_CHECKING:
     from ofa_hw.run import RunFolder
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 @run_option
 @click.option("--num", type=click.IntRange(min=1), default=300, show_default=True, help="Subnets to have in all.")
 @click.option("--active", is_flag=True, help="Those next to the front of which the predictor is least certain.")
+@cache_option
 @threads_option
 @seed_option
 @json_option
-def command(run: Path | None, num: int, active: bool, threads: int | None, seed: int, as_json: bool) -> None:
+def command(
+    run: Path | None, num: int, active: bool, cache_bytes: int | None, threads: int | None, seed: int, as_json: bool
+) -> None:
     """Evaluate subnets of the trained supernet, random ones or those that the predictor needs most.
 
     Each is judged on the validation images, its batch norm re-estimated. What is evaluated already counts and stays, so
@@ -45,7 +48,14 @@ def command(run: Path | None, num: int, active: bool, threads: int | None, seed:
     num_workers = prepare_cpu(threads)
     with join_ranks() as ranks, show_progress(quiet=not ranks.is_first) as progress:
         samples = sample_run(
-            folder, num, archs=archs, seed=seed, num_workers=num_workers, ranks=ranks, progress=progress
+            folder,
+            num,
+            archs=archs,
+            seed=seed,
+            num_workers=num_workers,
+            cache_bytes=cache_bytes,
+            ranks=ranks,
+            progress=progress,
         )
     if not ranks.is_first:
         return

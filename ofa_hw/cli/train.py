@@ -5,16 +5,25 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
-from ofa_hw.cli.options import json_option, max_bad_images_option, note_command, seed_option, threads_option
+from ofa_hw.cli.options import (
+    cache_option,
+    json_option,
+    max_bad_images_option,
+    note_command,
+    seed_option,
+    threads_option,
+    workers_option,
+)
 from ofa_hw.cli.words import OneOf
 
 if TYPE_CHECKING:
+    from ofa_hw.images import Augmentation
     from ofa_hw.run import RunFolder
     from ofa_hw.space import SearchSpace
     from ofa_hw.training import Phase, TrainingConfig
@@ -38,7 +47,8 @@ RATE_FROM_SCRATCH, RATE_FROM_WEIGHTS = 0.3, 0.05
     "--data",
     default="fashion-mnist-5000",
     show_default=True,
-    help="Folder of images by class (train/, val/ or test/), folder of IDX files, or the built-in images.",
+    help="Folder of images by class (train/, val/ or test/), folder of IDX or CIFAR files, tar shards such as "
+    "shard-{000..146}.tar, or the built-in images.",
 )
 @click.option(
     "--strategy",
@@ -83,10 +93,13 @@ RATE_FROM_SCRATCH, RATE_FROM_WEIGHTS = 0.3, 0.05
 )
 @click.option(
     "--augmentation",
-    type=OneOf(("none", "shift", "flip", "shift-flip", "shift4-flip")),
-    default="shift-flip",
-    show_default=True,
-    help="Random shifts by 1 or 4 pixels, mirror images; digits and text want no flip.",
+    type=OneOf(
+        (
+            *("none", "shift", "flip", "shift-flip", "shift4-flip"),
+            *("crop", "color-jitter", "randaugment", "trivial"),
+        )
+    ),
+    help="How training images are changed; digits and text want no flip.  [default: shift-flip, of photos crop]",
 )
 @click.option(
     "--precision",
@@ -102,6 +115,21 @@ RATE_FROM_SCRATCH, RATE_FROM_WEIGHTS = 0.3, 0.05
     show_default=True,
     help="A moving average of the weights ends each phase; 0: none.",
 )
+@click.option(
+    "--crop-scale",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Which part of a photo's area a crop has.  [default: 0.08 1]",
+)
+@click.option(
+    "--crop-ratio",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Width by height of a crop.  [default: 0.75 1.3333]",
+)
+@click.option(
+    "--erasing", type=click.FloatRange(min=0, max=1), help="How often a rectangle is erased.  [default: as augmented]"
+)
 @max_bad_images_option
 @click.option(
     "--checkpoint-seconds",
@@ -110,6 +138,8 @@ RATE_FROM_SCRATCH, RATE_FROM_WEIGHTS = 0.3, 0.05
     show_default=True,
     help="What a kill may cost at most; an interrupt costs nothing.",
 )
+@workers_option
+@cache_option
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
 @threads_option
 @seed_option
@@ -127,11 +157,16 @@ def command(
     warm_up: float | None,
     weight_decay: float | None,
     label_smoothing: float | None,
-    augmentation: str,
+    augmentation: str | None,
     precision: str,
     average_decay: float,
+    crop_scale: tuple[float, float] | None,
+    crop_ratio: tuple[float, float] | None,
+    erasing: float | None,
     max_bad_images: int,
     checkpoint_seconds: float,
+    num_workers: int | None,
+    cache_bytes: int | None,
     resume: bool,
     threads: int | None,
     seed: int,
@@ -150,6 +185,7 @@ def command(
     \b
     Examples:
       ofa-hw train --space fashion --data fashion-mnist-5000
+      ofa-hw train --space ofa-mobilenetv3-w1.0 --data my-photos --augmentation randaugment
       ofa-hw train --from runs/imported --data my-photos --run runs/mine
     """
     from ofa_hw.run import RunFolder
@@ -197,14 +233,23 @@ def command(
                     weight_decay=losses.weight_decay if weight_decay is None else weight_decay,
                     label_smoothing=losses.label_smoothing if label_smoothing is None else label_smoothing,
                     max_grad_norm=losses.max_grad_norm,
-                    augmentation=augmentation,
+                    augmentation=_augmentation(augmentation, crop_scale, crop_ratio, erasing),
                     seed=seed,
                     max_bad_images=max_bad_images,
+                    cache_bytes=cache_bytes,
                     source=begun,
                     progress=progress,
                 )
             ranks.wait()
-        train_run(folder, resume=resume, checkpoint_seconds=checkpoint_seconds, ranks=ranks, progress=progress)
+        train_run(
+            folder,
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+            cache_bytes=cache_bytes,
+            num_workers=num_workers,
+            ranks=ranks,
+            progress=progress,
+        )
     if not ranks.is_first:
         return
     note_command(folder.path)
@@ -224,6 +269,9 @@ def command(
     remark(f"the supernet is in {folder.supernet_path}; next: {shlex.join(words)}")
 
 
+_AUGMENTING = ("augmentation", "crop_scale", "crop_ratio", "erasing")
+
+
 def _require_kept(training: TrainingConfig, folder: RunFolder) -> None:
     """Refuse options that a resumed training would not heed: it keeps the configuration that it began with."""
     from ofa_hw.training.config import AUGMENTATIONS
@@ -234,8 +282,11 @@ def _require_kept(training: TrainingConfig, folder: RunFolder) -> None:
     context = click.get_current_context()
     asked = {name: value for name, value in context.params.items() if _is_given(context, name)}
     differing = [name for name, value in kept.items() if name in asked and asked[name] != value]
-    if "augmentation" in asked:
-        wanted = AUGMENTATIONS[asked["augmentation"]]
+    if asked.keys() & {*_AUGMENTING}:
+        told = _augmentation(
+            *(context.params[name] for name in ("augmentation", "crop_scale", "crop_ratio", "erasing"))
+        )
+        wanted = AUGMENTATIONS[told] if isinstance(told, str) else {"augmentation": told}
         if any(getattr(training, name) != value for name, value in wanted.items()):
             differing.append("augmentation")
     if "warm_up" in asked and any(phase.warmup_fraction != asked["warm_up"] for phase in training.phases):
@@ -260,3 +311,24 @@ def _schedule(
     num_images = budget(num_train_images, epochs)
     name = strategy or best_strategy(num_images / num_train_images)
     return STRATEGIES[name](space, num_images=num_images, learning_rate=learning_rate)
+
+
+def _augmentation(
+    name: str | None,
+    crop_scale: tuple[float, float] | None,
+    crop_ratio: tuple[float, float] | None,
+    erasing: float | None,
+) -> Augmentation | str | None:
+    """Return the augmentation of this name with what was changed of it."""
+    from ofa_hw.images import PHOTO_AUGMENTATIONS
+
+    told = {"scale": crop_scale, "ratio": crop_ratio, "erasing": erasing}
+    changes: dict[str, Any] = {field: value for field, value in told.items() if value is not None}
+    if not changes:
+        return name
+    augmentation = PHOTO_AUGMENTATIONS.get(name or "crop")
+    if augmentation is None:
+        raise click.UsageError(
+            f"--augmentation {name} cuts nothing out: leave out --crop-scale, --crop-ratio, --erasing"
+        )
+    return dataclasses.replace(augmentation, **changes)

@@ -9,7 +9,15 @@ import click
 
 from ofa_hw.cli.console import echo, print_json, print_table, remark, show_progress
 from ofa_hw.cli.device_options import device_of
-from ofa_hw.cli.options import PICK_HELP, json_option, run_option, seed_option, threads_option, told_command
+from ofa_hw.cli.options import (
+    PICK_HELP,
+    cache_option,
+    json_option,
+    run_option,
+    seed_option,
+    threads_option,
+    told_command,
+)
 
 if TYPE_CHECKING:
     from ofa_hw.deploy import Verification
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-seconds", type=click.FloatRange(min=0, min_open=True), default=60, show_default=True, help="Time for timing."
 )
+@cache_option
 @threads_option
 @seed_option
 @json_option
@@ -48,6 +57,7 @@ def command(
     num_random: int,
     finetune_images: int,
     max_seconds: float,
+    cache_bytes: int | None,
     threads: int | None,
     seed: int,
     as_json: bool,
@@ -96,6 +106,7 @@ def command(
                 tuning=(finetune_config(folder, num_images=finetune_images) if finetune_images else None),
                 plan=plan_for(device, max_seconds=max_seconds),
                 num_workers=num_workers,
+                cache_bytes=cache_bytes,
                 seed=seed,
                 progress=progress,
             )

@@ -18,10 +18,12 @@ from ofa_hw.formats.graph import Normalisation
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig
-from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.batches import JudgingImages
 
 NUM_CALIBRATION_IMAGES = 500
 """Training images from which the scales of an int8 file are taken."""
+MAX_COMPARED_BYTES = 1 << 29
+"""Test images on which a file is compared with torch, as floats: 890 at 224 pixels."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,10 +85,11 @@ def export_network(
     num_calibration_images: int = NUM_CALIBRATION_IMAGES,
     progress: ProgressCallback = no_progress,
 ) -> ExportCheck:
-    """Write `subnet`, a network of the run, and compare it with torch on every test image; as `export_chosen`."""
+    """Write `subnet`, a network of the run, and compare it with torch on the test images; as `export_chosen`."""
     images = trained.images
     normalisation = Normalisation(mean=images.test.mean, std=images.test.std) if takes_pixels else None
-    test, is_int8 = _all(images.test, arch), FORMATS[format_name].dtype == "int8"
+    compared = _few(images.test, trained.space.in_channels * arch.resolution**2)
+    test, is_int8 = _all(compared, arch), FORMATS[format_name].dtype == "int8"
     name = f"{arch.arch_id}{'.pixels' if takes_pixels else ''}{FORMATS[format_name].suffix}"
     return export_subnet(
         subnet,
@@ -95,7 +98,7 @@ def export_network(
         path or trained.folder.exported_path / name,
         format_name,
         images=_pixels(test, normalisation) if normalisation else test,
-        labels=images.test.labels,
+        labels=compared.labels,
         calibration=_all(images.train.draw(num_calibration_images), arch) if is_int8 else None,
         normalisation=normalisation,
         metadata=_metadata(trained, is_finetuned=is_finetuned),
@@ -138,7 +141,13 @@ def _metadata(trained: TrainedRun, *, is_finetuned: bool) -> Mapping[str, str]:
     return {**describe(data["classes"], data["mean"], data["std"]), **size, "provenance": json.dumps(provenance)}
 
 
-def _all(images: ImageBatches, arch: ArchConfig) -> Tensor:
+def _few(images: JudgingImages, num_values: int) -> JudgingImages:
+    """Return `images`, of `num_values` numbers each, or as many of them as are held at once."""
+    limit = max(1, MAX_COMPARED_BYTES // (4 * num_values))
+    return images if len(images) <= limit else images.draw(limit)
+
+
+def _all(images: JudgingImages, arch: ArchConfig) -> Tensor:
     return torch.cat(list(images.all_at(arch.resolution, 250)))
 
 

@@ -23,14 +23,14 @@ class TrainedRun:
     Errors are raised then: RunError where the supernet is not trained, or a file is damaged.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        """Take the networks out of the run in `folder`."""
-        self.folder, self.space = folder, folder.space
+    def __init__(self, folder: RunFolder, *, cache_bytes: int | None = None) -> None:
+        """Take the networks out of the run in `folder`, of which decoded photos take `cache_bytes` at most."""
+        self.folder, self.space, self.cache_bytes = folder, folder.space, cache_bytes
 
     @functools.cached_property
     def images(self) -> Images:
         """The images that the run is about."""
-        return open_images(self.folder)
+        return open_images(self.folder, cache_bytes=self.cache_bytes)
 
     @functools.cached_property
     def checkpoint(self) -> str:

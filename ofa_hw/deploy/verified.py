@@ -139,6 +139,7 @@ def verify_run(
     tuning: FinetuneConfig | None = None,
     plan: MeasurementPlan | None = None,
     num_workers: int = 2,
+    cache_bytes: int | None = None,
     seed: int = 0,
     progress: ProgressCallback = no_progress,
 ) -> Verification:
@@ -162,7 +163,9 @@ def verify_run(
         dtype=conditions.dtype, batch_size=conditions.batch_size, num_threads=conditions.num_threads
     )
     format_name = format_for(profiler.model_suffixes, conditions.dtype)
-    preparation = Preparation(TrainedRun(run), tuning, format_name or FALLBACK_FORMAT, seed=seed)
+    preparation = Preparation(
+        TrainedRun(run, cache_bytes=cache_bytes), tuning, format_name or FALLBACK_FORMAT, seed=seed
+    )
     verified_archs = [prediction.arch for prediction in predictions]
     nets = preparation.prepare(verified_archs, num_workers, progress)
     others = _others(run, verified_archs, num_random, seed)

@@ -1,9 +1,9 @@
 """Training the supernet by progressive shrinking, judging and fine-tuning its subnets."""
 
+from ofa_hw.images import Dataset, ImageSet, load_dataset
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.cpu import prepare_cpu
-from ofa_hw.training.data import Dataset, ImageSet, load_dataset
 from ofa_hw.training.evaluate import Scores, SubnetJudge, predict_logits, score_logits
 from ofa_hw.training.finetune import FinetuneConfig, finetune
 from ofa_hw.training.recipes import RECIPES

@@ -2,18 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ofa_hw.training.data import ImageSet
+from ofa_hw.images import ImageSet
 
 CPU = torch.device("cpu")
 _MAX_KEPT_BYTES = 1 << 28
 """How much of what was scaled is kept; photos at many resolutions are gigabytes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Draws:
+    """What a stretch of training wants to see: batches of `batch_size` at each of `steps`, a function of `seed`.
+
+    Of each batch only `part` is made. `size_at` tells the largest resolution that a step wants. Small images are
+    mirrored where `flip` says so and shifted by up to `max_shift` pixels.
+    """
+
+    steps: range
+    batch_size: int
+    seed: tuple[int, ...]
+    size_at: Callable[[int], int]
+    part: slice = dataclasses.field(default_factory=lambda: slice(None))
+    max_shift: int = 1
+    flip: bool = True
+
+
+class Feed(Protocol):
+    """The batches of some `Draws`, asked for step by step."""
+
+    def at(self, step: int, resolutions: Iterable[int], rng: np.random.Generator) -> tuple[dict[int, Tensor], Tensor]:
+        """Return the images of `step` by each of `resolutions`, and their labels; `rng` is the step's own."""
+
+    def prefetch(self) -> None:
+        """Begin with the next batch while this one is computed with, where that gains anything."""
+
+
+class JudgingImages(Protocol):
+    """A split that networks are judged by."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def labels(self) -> Tensor:
+        """The classes of the images, (n,)."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def all_at(self, resolution: int, batch_size: int) -> Iterator[Tensor]:
+        """Yield all images in their order, (n, channels, resolution, resolution), without augmentation."""
+
+    def draw(self, num: int) -> JudgingImages:
+        """Return `num` images in random order, or all where there are fewer; the same ones at every call."""
+
+
+class TrainingImages(Protocol):
+    """A split that networks are trained on."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def feed(self, draws: Draws) -> AbstractContextManager[Feed]:
+        """Return what gives the batches of `draws`, in their order."""
+
+    def draw(self, num: int) -> JudgingImages:
+        """Return `num` images in random order, or all where there are fewer; the same ones at every call."""
 
 
 class ImageBatches:
@@ -90,13 +158,34 @@ class ImageBatches:
             x_BCHW = _shifted(x_BCHW, torch.from_numpy(offsets[part]).to(self.device), max_shift)
         return {resolution: self._finish(x_BCHW, resolution) for resolution in sorted(set(resolutions))}
 
+    def feed(self, draws: Draws) -> AbstractContextManager[Feed]:
+        """Return what gives the batches of `draws`, mirrored and shifted."""
+        return nullcontext(_MemoryFeed(self, draws))
+
     def _finish(self, x_BCHW: Tensor, resolution: int) -> Tensor:
-        if x_BCHW.shape[-1] != resolution:
-            x_BCHW = F.interpolate(x_BCHW, (resolution, resolution), mode="bilinear", antialias=True)
-        mean, std = (
-            torch.tensor(values, device=self.device).reshape(1, -1, 1, 1) * 255 for values in (self.mean, self.std)
-        )
-        return ((x_BCHW - mean) / std).contiguous(memory_format=torch.channels_last)
+        return finished(x_BCHW, resolution, self.mean, self.std)
+
+
+class _MemoryFeed(Feed):
+    def __init__(self, images: ImageBatches, draws: Draws) -> None:
+        self._images, self._draws = images, draws
+
+    def at(self, step: int, resolutions: Iterable[int], rng: np.random.Generator) -> tuple[dict[int, Tensor], Tensor]:
+        images, draws = self._images, self._draws
+        indices = batch_indices(len(images), draws.batch_size, step, draws.seed)
+        drawn = images.augmented(indices, resolutions, rng, max_shift=draws.max_shift, flip=draws.flip, part=draws.part)
+        return drawn, images.labels[indices[draws.part]]
+
+    def prefetch(self) -> None:
+        pass
+
+
+def finished(x_BCHW: Tensor, resolution: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Return images of 0 to 255 scaled to `resolution` and normalised by `mean` and `std` of each channel."""
+    if x_BCHW.shape[-1] != resolution:
+        x_BCHW = F.interpolate(x_BCHW, (resolution, resolution), mode="bilinear", antialias=True)
+    shift, scale = (torch.tensor(values, device=x_BCHW.device).reshape(1, -1, 1, 1) * 255 for values in (mean, std))
+    return ((x_BCHW - shift) / scale).contiguous(memory_format=torch.channels_last)
 
 
 def _shifted(x_BCHW: Tensor, offsets_B2: Tensor, max_shift: int) -> Tensor:
@@ -116,5 +205,10 @@ def batch_indices(num_images: int, batch_size: int, step: int, seed: tuple[int, 
     """
     batch_size = min(batch_size, num_images)
     epoch, place = divmod(step, num_images // batch_size)
-    order = np.random.default_rng((*seed, epoch)).permutation(num_images)
+    order = _order(num_images, (*seed, epoch))
     return torch.from_numpy(order[place * batch_size : (place + 1) * batch_size])
+
+
+@functools.lru_cache(maxsize=4)  # that of a million images takes longer than the rest of a step's work here
+def _order(num_images: int, seed: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(num_images)

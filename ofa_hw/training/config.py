@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.images import PHOTO_AUGMENTATIONS, Augmentation
 from ofa_hw.training.schedule import Phase, phases_from_dicts
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -17,18 +18,19 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "flip": {"max_shift": 0, "flip": True},
     "shift-flip": {"max_shift": 1, "flip": True},
     "shift4-flip": {"max_shift": 4, "flip": True},
+    **{name: {"augmentation": augmentation} for name, augmentation in PHOTO_AUGMENTATIONS.items()},
 }
-"""Each by its name; shifts are in stored pixels, as those of the usual padding by 4."""
+"""Each by its name, of small images and of photos; shifts are in stored pixels, as those of the usual padding by 4."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """The schedule and the optimiser: SGD with Nesterov momentum, cosine rates, label smoothing (OFA, section 4.1).
 
-    `max_grad_norm` is for each subnet of a step (0: no clipping). `max_shift` is the augmentation's largest shift in
-    stored pixels. `num_calibration_images` re-estimate batch norm before a subnet is judged. `precision` is what
-    convolutions are computed in. With `average_decay` above 0 a moving average of the weights takes their place at the
-    end of each phase.
+    `max_grad_norm` is for each subnet of a step (0: no clipping). `augmentation` is that of photos; small images (None)
+    are shifted by up to `max_shift` stored pixels and mirrored where `flip` says so. `num_calibration_images`
+    re-estimate batch norm before a subnet is judged. `precision` is what convolutions are computed in. With
+    `average_decay` above 0 a moving average of the weights takes their place at the end of each phase.
 
     Raises:
         InvalidInputError: a value is outside its range.
@@ -42,6 +44,7 @@ class TrainingConfig:
     max_grad_norm: float = 5.0
     max_shift: int = 1
     flip: bool = True
+    augmentation: Augmentation | None = None
     num_calibration_images: int = 1000
     precision: str = "fp32"
     average_decay: float = 0.0
@@ -74,13 +77,22 @@ class TrainingConfig:
         value["phases"] = [
             {key: entry for key, entry in phase.items() if entry is not None} for phase in value["phases"]
         ]
+        augmentation = value.pop("augmentation")
+        if augmentation is not None:  # without it, this is what was written before there was any
+            value["augmentation"] = {
+                key: list(entry) if isinstance(entry, tuple) else entry for key, entry in augmentation.items()
+            }
         return value
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> TrainingConfig:
         """Return the configuration that `to_dict` wrote; InvalidInputError where it has another form."""
         try:
-            return cls(**{**value, "phases": phases_from_dicts(value.get("phases", ()))})
+            read = {
+                "phases": phases_from_dicts(value.get("phases", ())),
+                "augmentation": augmentation_from_dict(value.get("augmentation")),
+            }
+            return cls(**{**value, **read})
         except TypeError as error:
             names = ", ".join(field.name for field in dataclasses.fields(cls))
             raise InvalidInputError(f"[training] must have the keys {names} ({error})") from error
@@ -90,3 +102,19 @@ class TrainingConfig:
         """A hash of all that decides the weights, so that a checkpoint is not resumed under another configuration."""
         value = {**self.to_dict(), "checkpoint_every": 0}
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def augmentation_from_dict(value: dict[str, Any] | None) -> Augmentation | None:
+    """Return the augmentation that config.toml keeps, None where it keeps none.
+
+    Raises:
+        InvalidInputError: it has another form.
+    """
+    if value is None:
+        return None
+    try:
+        read: dict[str, Any] = {key: tuple(entry) if isinstance(entry, list) else entry for key, entry in value.items()}
+        return Augmentation(**read)
+    except TypeError as error:
+        names = ", ".join(field.name for field in dataclasses.fields(Augmentation))
+        raise InvalidInputError(f"[training.augmentation] must have the keys {names} ({error})") from error

@@ -17,7 +17,7 @@ from ofa_hw.nn import Supernet, recalibrate_batch_norm
 from ofa_hw.nn.layers import channels_last
 from ofa_hw.predictor.samples import EvaluatedArch
 from ofa_hw.space import ArchConfig, SearchSpace
-from ofa_hw.training.batches import ImageBatches
+from ofa_hw.training.batches import JudgingImages, TrainingImages
 from ofa_hw.training.cpu import one_core_pool
 from ofa_hw.training.prefix_tree import PrefixTree
 from ofa_hw.training.ranks import ALONE, Ranks
@@ -39,7 +39,7 @@ class Scores:
 
 
 @torch.no_grad()
-def predict_logits(net: nn.Module, images: ImageBatches, resolution: int, *, batch_size: int = BATCH_SIZE) -> Tensor:
+def predict_logits(net: nn.Module, images: JudgingImages, resolution: int, *, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the logits (n, num_classes) of `net`, in eval mode, for every image of the split in its order."""
     was_training = net.training
     net.eval()
@@ -88,8 +88,8 @@ class SubnetJudge:
     def __init__(
         self,
         net: Supernet,
-        calibration: ImageBatches,
-        images: ImageBatches,
+        calibration: TrainingImages | JudgingImages,
+        images: JudgingImages,
         *,
         num_calibration_images: int,
         checkpoint: str,

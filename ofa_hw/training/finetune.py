@@ -12,7 +12,7 @@ from torch import nn
 from ofa_hw.errors import InvalidInputError, RunError
 from ofa_hw.nn import recalibrate_batch_norm
 from ofa_hw.progress import ProgressCallback, no_progress
-from ofa_hw.training.batches import ImageBatches, batch_indices
+from ofa_hw.training.batches import Draws, TrainingImages
 from ofa_hw.training.config import TrainingConfig
 from ofa_hw.training.learner import make_optimizer
 from ofa_hw.training.schedule import Phase
@@ -64,7 +64,7 @@ class FinetuneConfig:
 def finetune(
     subnet: nn.Module,
     teacher: nn.Module | None,
-    images: ImageBatches,
+    images: TrainingImages,
     resolution: int,
     config: FinetuneConfig,
     *,
@@ -86,29 +86,36 @@ def finetune(
         subnet, learning_rate=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
     )
     subnet.train()
-    for step in range(num_steps):
-        rng = np.random.default_rng([seed, 0xF1, step])
-        indices = batch_indices(len(images), batch_size, step, (seed, 0xF1))
-        drawn = images.augmented(indices, [resolution], rng, max_shift=config.max_shift, flip=config.flip)
-        x_BCHW = drawn[resolution]
-        logits = subnet(x_BCHW)
-        loss = F.cross_entropy(logits, images.labels[indices], label_smoothing=config.label_smoothing)
-        if teacher is not None and phase.distill_weight:
-            with torch.no_grad():
-                soft_labels = teacher(x_BCHW).softmax(1)
-            loss = loss + phase.distill_weight * F.cross_entropy(logits, soft_labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if config.max_grad_norm:
-            nn.utils.clip_grad_norm_(subnet.parameters(), config.max_grad_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = phase.learning_rate_at(step, num_steps)
-        optimizer.step()
-        if (step + 1) % 50 == 0 or step + 1 == num_steps:
-            if not torch.isfinite(loss):
-                raise RunError(
-                    f"the loss of {name} must stay finite; it is {loss.item()}; fine-tune with a lower learning rate"
-                )
-            progress(name, (step + 1) * batch_size, num_steps * batch_size)
+    draws = Draws(
+        steps=range(num_steps),
+        batch_size=batch_size,
+        seed=(seed, 0xF1),
+        size_at=lambda _: resolution,
+        max_shift=config.max_shift,
+        flip=config.flip,
+    )
+    with images.feed(draws) as feed:
+        for step in draws.steps:
+            drawn, labels = feed.at(step, [resolution], np.random.default_rng([seed, 0xF1, step]))
+            x_BCHW = drawn[resolution]
+            logits = subnet(x_BCHW)
+            loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+            if teacher is not None and phase.distill_weight:
+                with torch.no_grad():
+                    soft_labels = teacher(x_BCHW).softmax(1)
+                loss = loss + phase.distill_weight * F.cross_entropy(logits, soft_labels)
+            feed.prefetch()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if config.max_grad_norm:
+                nn.utils.clip_grad_norm_(subnet.parameters(), config.max_grad_norm)
+            for group in optimizer.param_groups:
+                group["lr"] = phase.learning_rate_at(step, num_steps)
+            optimizer.step()
+            if (step + 1) % 50 == 0 or step + 1 == num_steps:
+                if not torch.isfinite(loss):
+                    told = f"the loss of {name} must stay finite; it is {loss.item()}"
+                    raise RunError(f"{told}; fine-tune with a lower learning rate")
+                progress(name, (step + 1) * batch_size, num_steps * batch_size)
     recalibrate_batch_norm(subnet, images.draw(1000).all_at(resolution, 250))
     subnet.eval()

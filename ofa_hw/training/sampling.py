@@ -47,13 +47,14 @@ def sample_run(
     archs: Sequence[ArchConfig] | None = None,
     seed: int = 0,
     num_workers: int = 2,
+    cache_bytes: int | None = None,
     ranks: Ranks = ALONE,
     progress: ProgressCallback = no_progress,
 ) -> list[EvaluatedArch]:
     """Evaluate `num` subnets of `run` on its validation images; those already in its journal count and are kept.
 
     They are drawn at random, or are the first of `archs` that the journal does not have. The processes `ranks` share
-    the work; the first writes, and all return the same.
+    the work; the first writes, and all return the same. Decoded photos are kept in `cache_bytes` at most.
 
     Raises:
         RunError: the supernet is not trained, the journal is of other weights, or another process works on the run.
@@ -61,7 +62,9 @@ def sample_run(
     with run.locked() if ranks.is_first else nullcontext():
         space = run.space
         require_classifier(run)
-        net, images = load_supernet(run, device=ranks.device), open_images(run, device=ranks.device)
+        net = load_supernet(run, device=ranks.device)
+        images = open_images(run, device=ranks.device, cache_bytes=cache_bytes, progress=progress)
+        images.prepare(num_calibration_images(run), ranks)
         checkpoint = sha256_of(run.supernet_path)
         done = read_samples(run.samples_path)
         ranks.wait()  # from here on the first process writes: all must have read the journal before

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ofa_hw.images.folders import IMAGE_SUFFIXES
 from ofa_hw.space import SearchSpace
-from ofa_hw.training.folders import IMAGE_SUFFIXES
 
 _NUM_LOOKED_AT = 20
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,8 @@ from ofa_hw.files import append_jsonl, read_jsonl, write_jsonl
 from ofa_hw.nn import Supernet
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
-from ofa_hw.space import SearchSpace
-from ofa_hw.training.batches import ImageBatches, batch_indices
+from ofa_hw.space import ArchConfig, SearchSpace
+from ofa_hw.training.batches import Draws, Feed, JudgingImages, TrainingImages
 from ofa_hw.training.checkpoint import (
     Checkpoint,
     Position,
@@ -57,8 +57,8 @@ class Trainer:
         config: TrainingConfig,
         run: RunFolder,
         *,
-        train: ImageBatches,
-        val: ImageBatches,
+        train: TrainingImages,
+        val: JudgingImages,
         ranks: Ranks = ALONE,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
@@ -174,23 +174,39 @@ class Trainer:
         side_by_side = phase.num_subnets > 1 and self._works_side_by_side
         torch.set_num_threads(1 if side_by_side else self._num_threads)
         self._tell(self.position.step, progress)
+        draws = Draws(
+            steps=range(self.position.step, num_steps),
+            batch_size=self.config.batch_size,
+            seed=(self.config.seed, self.position.phase),
+            size_at=lambda step: max(arch.resolution for arch in self._draw(phase, opened, step)[0]),
+            part=self._part,
+            max_shift=self.config.max_shift,
+            flip=self.config.flip,
+        )
         upcoming: Future[Batch] | None = None
-        for step in range(self.position.step, num_steps):
-            batch = upcoming.result() if upcoming else self._make_batch(phase, opened, step)
-            lessons = self.learner.begin(phase, batch)
-            # The teacher looks at the next batch on the core whose subnet is done first.
-            make_next = side_by_side and step + 1 < num_steps
-            upcoming = self._pool.submit(self._make_batch, phase, opened, step + 1) if make_next else None
-            learning_rate = phase.learning_rate_at(step, num_steps) * self.position.health.rate_factor
-            loss = self.learner.finish(lessons, learning_rate, step)
-            health = self.position.health.after(loss, self._loss_of_guessing(phase))
-            self.position = dataclasses.replace(self.position, health=health)
-            if health.fault:
-                return False
-            if (step + 1) % ROWS_EVERY == 0 or step + 1 == num_steps:
-                self._note_step(phase, step + 1, loss, learning_rate)
-            self._tell(step + 1, progress)
-            self._keep(step + 1, num_steps)
+        with self.train_images.feed(draws) as feed:
+            try:
+                for step in draws.steps:
+                    batch = upcoming.result() if upcoming else self._make_batch(feed, phase, opened, step)
+                    lessons = self.learner.begin(phase, batch)
+                    # The teacher looks at the next batch on the core whose subnet is done first.
+                    make_next = side_by_side and step + 1 < num_steps
+                    upcoming = self._pool.submit(self._make_batch, feed, phase, opened, step + 1) if make_next else None
+                    if not make_next:
+                        feed.prefetch()
+                    learning_rate = phase.learning_rate_at(step, num_steps) * self.position.health.rate_factor
+                    loss = self.learner.finish(lessons, learning_rate, step)
+                    health = self.position.health.after(loss, self._loss_of_guessing(phase))
+                    self.position = dataclasses.replace(self.position, health=health)
+                    if health.fault:
+                        return False
+                    if (step + 1) % ROWS_EVERY == 0 or step + 1 == num_steps:
+                        self._note_step(phase, step + 1, loss, learning_rate)
+                    self._tell(step + 1, progress)
+                    self._keep(step + 1, num_steps)
+            finally:
+                if upcoming is not None:  # it reads from the feed, which ends here
+                    wait([upcoming])
         return True
 
     def _tell(self, step: int, progress: ProgressCallback) -> None:
@@ -211,24 +227,19 @@ class Trainer:
         if is_end:
             raise KeyboardInterrupt
 
-    def _make_batch(self, phase: Phase, opened: SearchSpace, step: int) -> Batch:
-        """Return what a step learns from, a function of its number alone."""
+    def _draw(self, phase: Phase, opened: SearchSpace, step: int) -> tuple[list[ArchConfig], np.random.Generator]:
+        """Return the architectures of a step, and the generator of what else it draws."""
         rng = np.random.default_rng([self.config.seed, self.position.phase, step])
-        archs = phase.draw(opened, rng)
-        seed = (self.config.seed, self.position.phase)
-        indices = batch_indices(len(self.train_images), self.config.batch_size, step, seed)
-        images = self.train_images.augmented(
-            indices,
-            [arch.resolution for arch in archs],
-            rng,
-            max_shift=self.config.max_shift,
-            flip=self.config.flip,
-            part=self._part,
-        )
+        return phase.draw(opened, rng), rng
+
+    def _make_batch(self, feed: Feed, phase: Phase, opened: SearchSpace, step: int) -> Batch:
+        """Return what a step learns from, a function of its number alone."""
+        archs, rng = self._draw(phase, opened, step)
+        images, labels = feed.at(step, [arch.resolution for arch in archs], rng)
         return Batch(
             archs=tuple(archs),
             images=images,
-            labels=self.train_images.labels[indices[self._part]],
+            labels=labels,
             soft_labels=self.learner.soft_labels(images[max(images)]) if phase.distill_weight else None,
         )
 

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import click
 
+from ofa_hw.images import BUILTIN
 from ofa_hw.lut import LatencyTable
 from ofa_hw.run import RunFolder
 from ofa_hw.training import create_run
-from ofa_hw.training.data import BUILTIN
 from ofa_hw.training.schedule import Phase
 from tests.fuzz.kinds import OLD
 

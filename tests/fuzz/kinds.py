@@ -27,6 +27,7 @@ from ofa_hw.cli.main import main
 from ofa_hw.cli.options import chosen_arch
 from ofa_hw.errors import RunError
 from ofa_hw.files import read_text
+from ofa_hw.images import load_dataset
 from ofa_hw.lut import LatencyTable
 from ofa_hw.lut.published import import_tables
 from ofa_hw.nn import Supernet
@@ -43,7 +44,6 @@ from ofa_hw.search.journal import JudgeJournal
 from ofa_hw.space import ArchConfig, SearchSpace, get_space
 from ofa_hw.training import load_supernet
 from ofa_hw.training.checkpoint import read_last_checkpoint
-from ofa_hw.training.data import load_dataset
 from ofa_hw.training.runs import training_config
 
 OLD = Path(__file__).parents[1] / "data" / "old" / "f11f99c"

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from ofa_hw.errors import InvalidInputError
+from ofa_hw.images import ImageSet
 from ofa_hw.nn import Supernet, recalibrate_batch_norm
 from ofa_hw.space import SearchSpace, get_space, list_spaces
 from ofa_hw.training import FinetuneConfig, finetune, prefix_tree
 from ofa_hw.training.batches import ImageBatches
-from ofa_hw.training.data import ImageSet
 from ofa_hw.training.evaluate import SubnetJudge, evaluate_all, predict_logits, score_logits, sorted_by_prefix
 from ofa_hw.training.prefix_tree import PrefixTree
 from ofa_hw.training.sampling import draw_distinct

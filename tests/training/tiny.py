@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
+from ofa_hw.images import ImageSet
 from ofa_hw.space import SearchSpace, StageSpec
 from ofa_hw.training.batches import ImageBatches
-from ofa_hw.training.data import ImageSet
 
 
 def make_space() -> SearchSpace:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ofa_hw.errors import DataError
-from ofa_hw.training.data import load_dataset
-from ofa_hw.training.plain_pickle import read_plain_pickle
+from ofa_hw.images import load_dataset
+from ofa_hw.images.plain_pickle import read_plain_pickle
 
 CLASSES = [f"class-{index}" for index in range(10)]
 

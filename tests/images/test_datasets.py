@@ -14,8 +14,9 @@ import torch
 from PIL import Image, ImageOps
 
 from ofa_hw.errors import DataError
-from ofa_hw.training import batches, data, folders
-from ofa_hw.training.data import BUILTIN, load_dataset, split_by_class
+from ofa_hw.images import BUILTIN, ImageSet, builtin, decode, load_dataset
+from ofa_hw.images.datasets import split_by_class
+from ofa_hw.training import batches
 
 
 def make_folder(root: Path, splits: dict[str, tuple[str, ...]], *, num: int = 8, mode: str = "RGB") -> Path:
@@ -69,7 +70,7 @@ def test_split_keeps_every_image_once() -> None:
 
 def test_channel_statistics_are_those_of_the_pixels() -> None:
     dataset = load_dataset(BUILTIN, in_channels=1, image_size=28)
-    (mean,), (std,) = dataset.channel_statistics
+    (mean,), (std,) = dataset.channel_statistics(1, 28)
     assert mean == pytest.approx(dataset.train.pixels.mean() / 255)
     assert std == pytest.approx(dataset.train.pixels.std() / 255, rel=1e-6)
 
@@ -93,7 +94,7 @@ def test_digits_are_not_clothes_whatever_their_folder_is_called(tmp_path: Path) 
 
 
 def test_fashion_mnist_is_known_by_its_images(tmp_path: Path) -> None:
-    with np.load(Path(data.__file__).parents[1] / "data" / "fashion_mnist_5000_1000.npz") as arrays:
+    with np.load(Path(builtin.__file__).parents[1] / "data" / "fashion_mnist_5000_1000.npz") as arrays:
         images, labels = np.zeros((300, 28, 28), np.uint8), np.arange(300) % 10
         here = arrays["train_index"] < 300
         images[arrays["train_index"][here]] = arrays["x_train"][here]
@@ -166,7 +167,7 @@ def test_pixels_without_an_agreed_white_are_refused(tmp_path: Path, dtype: type)
 def test_photos_are_read_upright(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int, with_simplejpeg: bool
 ) -> None:
-    monkeypatch.setattr(folders, "_has_simplejpeg", lambda: with_simplejpeg)
+    monkeypatch.setattr(decode, "_has_simplejpeg", lambda: with_simplejpeg)
     if with_simplejpeg:
         pytest.importorskip("simplejpeg")
     pixels = np.zeros((32, 32), np.uint8)
@@ -298,7 +299,7 @@ def test_either_decoder_reads_jpeg_alike(tmp_path: Path, monkeypatch: pytest.Mon
     broken.write_bytes(broken.read_bytes()[:900])
     read = []
     for has_simplejpeg in (True, False):
-        monkeypatch.setattr(folders, "_has_simplejpeg", lambda has_it=has_simplejpeg: has_it)
+        monkeypatch.setattr(decode, "_has_simplejpeg", lambda has_it=has_simplejpeg: has_it)
         with pytest.raises(DataError, match=r"cat/7\.jpg is not a whole image"):
             load_dataset(tmp_path, in_channels=in_channels, image_size=16)
         read.append(load_dataset(tmp_path, in_channels=in_channels, image_size=16, max_bad_images=1).train)
@@ -308,7 +309,7 @@ def test_either_decoder_reads_jpeg_alike(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_scaled_images_are_kept_while_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    images = data.ImageSet(
+    images = ImageSet(
         pixels=rng.integers(0, 256, (30, 3, 20, 20), dtype=np.uint8), labels=np.arange(30) % 3, classes=("a", "b", "c")
     )
     kept, bounded = (batches.ImageBatches(images, mean=(0.5,) * 3, std=(0.2,) * 3) for _ in range(2))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ofa_hw.errors import DataError
-from ofa_hw.training.plain_pickle import PlainArray, read_plain_pickle
+from ofa_hw.images.plain_pickle import PlainArray, read_plain_pickle
 
 _SIZE = 32
 _NUM_PIXELS = 3 * _SIZE * _SIZE
