@@ -38,7 +38,8 @@ class Checkpoint:
     tensors: dict[str, Tensor]
 
 
-_CHECKSUM = "checksum"
+_CHECKSUM, _TOLD = "checksum", "ofa_hw"
+"""What files tell beside tensors is JSON in one entry; before there were checksums, each fact was an entry."""
 
 EARLY = "-early"
 """Ends the name of a checkpoint that was written because of the clock or a signal; rollbacks never go to these."""
@@ -113,7 +114,9 @@ def save_weights(path: Path, state: dict[str, Tensor], metadata: dict[str, str])
 
 def _with_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     plain = {key: value.detach().contiguous(memory_format=torch.contiguous_format) for key, value in tensors.items()}
-    return bytes(save(plain, {**metadata, _CHECKSUM: _checksum(plain, metadata)}))
+    # One entry: safetensors writes several in whichever order, and equal weights must be equal files.
+    told = json.dumps({**metadata, _CHECKSUM: _checksum(plain, metadata)}, sort_keys=True)
+    return bytes(save(plain, {_TOLD: told}))
 
 
 def _checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -125,6 +128,7 @@ def _checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
+        metadata = parse_json(metadata[_TOLD]) if _TOLD in metadata else metadata
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     written = metadata.pop(_CHECKSUM, None)
     if written is not None and written != _checksum(tensors, metadata):

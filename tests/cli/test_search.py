@@ -265,7 +265,7 @@ def test_samples_that_are_not_finite_are_refused_with_their_line(folder):
     row = json.loads(lines[2]) | {"top1": float("nan")}
     run.samples_path.write_text("\n".join([*lines[:2], json.dumps(row), *lines[3:], ""]))
     told = error_of(CliRunner().invoke(main, ["fit", "--run", str(run.path)]))
-    assert "line 3: top1 must be a fraction from 0 to 1; came nan" in told
+    assert "line 3: must be JSON: numbers must be finite; came nan" in told
 
 
 def test_fit_tells_the_learning_curve(folder):

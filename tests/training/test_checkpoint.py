@@ -60,3 +60,18 @@ def test_weights_of_earlier_versions_have_no_checksum_and_are_read(tmp_path: Pat
     path = tmp_path / "old.safetensors"
     save_file({key: tensor.contiguous() for key, tensor in STATE.items()}, path)
     assert set(read_weights(path, STATE)) == set(load_file(path))
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    contents = set()
+    for _ in range(20):
+        save_weights(tmp_path / "a.safetensors", STATE, {"config": "x", "arch": "y"})
+        contents.add((tmp_path / "a.safetensors").read_bytes())
+    assert len(contents) == 1
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    position = '{"phase": 1, "step": 20, "num_rows": 3, "seconds": 1.5, "health": {"ratio": 0.5}}'
+    plain = {key: tensor.contiguous() for key, tensor in STATE.items()}
+    save_file(plain, tmp_path / "phase01-step0000020.safetensors", {"position": position, "config": "x"})
+    assert read_last_checkpoint(tmp_path).position.step == 20
