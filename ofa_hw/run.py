@@ -23,7 +23,10 @@ RUNS_FOLDER = Path("runs")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command line that ended well on a run, the version of ofa-hw, and when it ended (UTC, ISO 8601)."""
+    """A command line that ended well on a run, the version of ofa-hw, and when it ended (UTC, ISO 8601).
+
+    A training's is noted when it begins.
+    """
 
     command: str
     tool_version: str

@@ -10,7 +10,7 @@ import click
 
 from ofa_hw.cli.console import print_json, print_table, remark, show_progress
 from ofa_hw.cli.device_options import changed, device_of, reach_options
-from ofa_hw.cli.options import json_option, seed_option
+from ofa_hw.cli.options import json_option, seed_option, table_note
 
 NUM_PROCESSES = 5
 """Where a network's weights lie in memory changes its latency by about 1 %, at random in each process."""
@@ -78,6 +78,8 @@ def command(
             seed=seed,
         )
     calibrated = calibrate_table(table, networks[:num_fit], networks[num_fit:])
+    notes = {**table.notes, **table_note("calibrate"), "calibrated_at": max(net.measured_at for net in networks)}
+    calibrated = dataclasses.replace(calibrated, notes=notes)
     calibrated.write(path)
     journal.unlink()
     show(calibrated, as_json=as_json)

@@ -73,6 +73,11 @@ def command_line() -> str:
     return shlex.join(["ofa-hw", *words])
 
 
+def table_note(command: str) -> dict[str, str]:
+    """Return the command line that is being run as a note for the head of a latency table, `<command>_command`."""
+    return {f"{command}_command": " ".join(command_line().splitlines())}
+
+
 def told_command(*words: object) -> str:
     """Return the `ofa-hw` command of `words` as it can be pasted into a shell."""
     return shlex.join(["ofa-hw", *map(str, words)])

@@ -10,7 +10,7 @@ import click
 
 from ofa_hw.cli.console import print_facts, print_json, remark, show_progress
 from ofa_hw.cli.device_options import changed, reach_options
-from ofa_hw.cli.options import json_option, seed_option, told_command
+from ofa_hw.cli.options import json_option, seed_option, table_note, told_command
 
 
 class Sizes(click.ParamType[tuple[int, ...]]):
@@ -119,7 +119,7 @@ def command(
             progress=progress,
             seed=seed,
         )
-    table = LatencyTable(space=space.name, measurements=run.blocks, notes=run.notes)
+    table = LatencyTable(space=space.name, measurements=run.blocks, notes=run.notes | table_note("profile"))
     table.write(out)
     journal.unlink()
     for warning in run.warnings():

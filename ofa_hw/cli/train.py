@@ -240,6 +240,8 @@ def command(
                     source=begun,
                     progress=progress,
                 )
+                # What began the run is noted at once: who interrupts it ends it by a resume, which does not tell how.
+                note_command(folder.path)
             ranks.wait()
         train_run(
             folder,
@@ -252,7 +254,8 @@ def command(
         )
     if not ranks.is_first:
         return
-    note_command(folder.path)
+    if not folder.commands:
+        note_command(folder.path)  # begun by an earlier version, which noted a training at its end
     phases = [row for row in read_metrics(folder) if row["kind"] == "phase_end"]
     if as_json:
         print_json({"run": str(folder.path), "phases": phases})

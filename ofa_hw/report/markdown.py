@@ -12,7 +12,7 @@ from ofa_hw.report.figures import figures_of
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import milliseconds, percent, seconds
 from ofa_hw.report.sections import sections_of
-from ofa_hw.report.summary import lead_of, provenance_of
+from ofa_hw.report.summary import commands_of, lead_of, provenance_of
 
 
 def report_markdown(runs: Sequence[RunResults], comparison: Section | None = None) -> str:
@@ -36,10 +36,9 @@ def report_markdown(runs: Sequence[RunResults], comparison: Section | None = Non
     for results in runs:
         facts = [(escaped(name), escaped(value)) for name, value in provenance_of(results)]
         parts += [markdown.table(("what", "value"), (False, False), facts)]
-        if results.commands:
-            parts += [
-                "\n".join(f"1. {escaped(entry.command)} ({escaped(entry.ended_at)})" for entry in results.commands)
-            ]
+        commands = commands_of(results)
+        if commands:
+            parts += ["\n".join(f"1. {escaped(entry.command)} ({escaped(entry.ended_at)})" for entry in commands)]
     return "\n\n".join(parts) + "\n"
 
 

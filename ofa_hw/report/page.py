@@ -14,7 +14,7 @@ from ofa_hw.report.fronts import network_key
 from ofa_hw.report.networks import NetworkCard, network_cards
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.sections import sections_of
-from ofa_hw.report.summary import lead_of, provenance_of, tiles_of
+from ofa_hw.report.summary import commands_of, lead_of, provenance_of, tiles_of
 from ofa_hw.report.theme import DARK, FONT, LIGHT, chart_config, css_variables
 
 
@@ -37,7 +37,8 @@ def report_html(runs: Sequence[RunResults], comparison: Section | None = None) -
         sections=sections,
         missing=[part for results in runs for part in results.missing],
         runs=[
-            {"name": results.name, "facts": provenance_of(results), "commands": results.commands} for results in runs
+            {"name": results.name, "facts": provenance_of(results), "commands": commands_of(results)}
+            for results in runs
         ],
         version=__version__,
         nbsp="\u00a0",

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ofa_hw import __version__
+from ofa_hw.lut import LatencyTable
 from ofa_hw.report.fronts import is_level
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.rounding import count, milliseconds, percent, points, seconds
+from ofa_hw.run import Command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,21 +135,49 @@ def _tiles_of(results: RunResults) -> list[Tile]:
 
 
 def provenance_of(results: RunResults) -> list[tuple[str, str]]:
-    """Return how the run was made (config.toml, its space and schedule left out) and how its table was measured."""
+    """Return how the run was made (config.toml, its space and schedule left out) and how its tables were measured."""
     facts: dict[str, Any] = {"run folder": str(results.path)}
     for table, settings in results.config.items():
         if table == "space":
             continue
         values = settings if isinstance(settings, dict) else {table: settings}
         facts |= {f"{table}: {name}": value for name, value in values.items()}
-    if results.lut:
-        conditions = dataclasses.asdict(results.lut.conditions) | dict(results.lut.notes)
-        facts |= {f"table: {name}": value for name, value in conditions.items()}
+    tables = _tables_of(results)
+    for table in tables:
+        of = "table" if len(tables) == 1 else f"table of {table.device}"
+        facts |= {f"{of}: {name}": value for name, value in _table_facts(table).items()}
     versions = results.predictor.get("versions", {})
     if versions:
         facts["predictor: versions"] = [f"{package} {version}" for package, version in versions.items()]
     facts["report: versions"] = [f"ofa-hw {__version__}", f"Python {platform.python_version()}", *_installed()]
     return [(name.replace("_", " "), _told(value)) for name, value in facts.items() if not _holds_tables(value)]
+
+
+def commands_of(results: RunResults) -> list[Command]:
+    """Return the commands that made the files of the run and its latency tables, in the order in which they ended."""
+    found = list(results.commands)
+    for table in _tables_of(results):
+        measured_at = max(row.measured_at for row in table.measurements)
+        for name, ended_at in (("profile", measured_at), ("calibrate", table.notes.get("calibrated_at", measured_at))):
+            command = table.notes.get(f"{name}_command")
+            if command:
+                found.append(Command(command=command, tool_version=table.tool_version, ended_at=ended_at))
+    return sorted(found, key=lambda entry: entry.ended_at)
+
+
+def _tables_of(results: RunResults) -> list[LatencyTable]:
+    return [results.lut, *results.other_tables] if results.lut else []
+
+
+def _table_facts(table: LatencyTable) -> dict[str, Any]:
+    """Return what the head of a table tells, and when its rows were measured; its commands stand with the others'."""
+    first, last = (function(row.measured_at for row in table.measurements) for function in (min, max))
+    notes = {name: text for name, text in table.notes.items() if not name.endswith("_command")}
+    made = {"measured at": first if first == last else f"{first} to {last}", "ofa-hw": table.tool_version}
+    if "profile_command" not in table.notes:
+        made["command"] = "was not kept"
+    calibrated = f"by {table.calibration.num_fit} networks" if table.calibration else "none"
+    return {**dataclasses.asdict(table.conditions), **made, "calibration": calibrated, **notes}
 
 
 def _installed() -> list[str]:

@@ -33,6 +33,7 @@ def test_profile_writes_a_table_of_every_block(table_path, invoke):
     assert table.latency_ms(space, space.encode([space.smallest])) > 0
     assert not list(table_path.parent.glob("*.journal"))
     assert {"host", "rounds", "sentinel", "load_before_and_after"} <= set(table.notes)
+    assert table.notes["profile_command"].startswith("ofa-hw profile --space fashion")
     assert invoke("lut", "validate", table_path).exit_code == 0
 
 
@@ -40,7 +41,10 @@ def test_calibrate_writes_its_figures_into_the_table(table_path, invoke):
     result = invoke("calibrate", "--lut", table_path, "--num-fit", 5, "--num-held-out", 4, "--max-seconds", 4, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["num_held_out"] == 4
-    assert LatencyTable.read(table_path).calibration.num_fit == 5
+    calibrated = LatencyTable.read(table_path)
+    assert calibrated.calibration.num_fit == 5
+    assert calibrated.notes["calibrate_command"].startswith("ofa-hw calibrate --lut")
+    assert calibrated.notes["calibrated_at"] >= max(row.measured_at for row in calibrated.measurements)
     assert "from 5 networks; off by" in invoke("lut", "show", table_path, "--json").stdout
 
 

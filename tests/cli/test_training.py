@@ -100,6 +100,8 @@ def test_broken_training_resumes_to_the_same_weights(
     _, stderr = again.communicate(timeout=120)
     assert again.returncode == 0, stderr
     assert run.supernet_path.read_bytes() == trained.supernet_path.read_bytes()
+    # What began the run made its files; its resumes tell nothing of how.
+    assert [entry.command for entry in run.commands] == [shlex.join(["ofa-hw", *SHORT, "--run", "run"])]
 
 
 def wait_for_phase(run: RunFolder, phase: str, process: subprocess.Popen[str]) -> None:

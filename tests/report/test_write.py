@@ -24,8 +24,9 @@ from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
 from ofa_hw.report.results import read_results
 from ofa_hw.report.rounding import percent
+from ofa_hw.report.summary import commands_of, provenance_of
 from ofa_hw.report.theme import LIGHT
-from ofa_hw.run import RunFolder
+from ofa_hw.run import Command, RunFolder
 from ofa_hw.search.front import FrontLimit, FrontTable
 from ofa_hw.search.tables import known_tables
 from ofa_hw.space import ArchConfig, get_space
@@ -305,3 +306,29 @@ def test_a_run_tells_the_commands_that_ended_well_on_it(synthetic_run, tmp_path)
     run.commands_path.write_text('{"word": "x"}\n')
     with pytest.raises(RunError, match="line 1"):
         _ = run.commands
+
+
+def test_the_commands_of_tables_stand_among_those_of_the_run(synthetic_results):
+    notes = {
+        "profile_command": "ofa-hw profile --device example",
+        "calibrate_command": "ofa-hw calibrate --lut example.csv",
+        "calibrated_at": "2026-01-31T13:00:00+00:00",
+    }
+    run_command = Command(command="ofa-hw train", tool_version="0.1.0", ended_at="2026-01-30T00:00:00+00:00")
+    searched = Command(command="ofa-hw search", tool_version="0.1.0", ended_at="2026-02-01T00:00:00+00:00")
+    other = dataclasses.replace(synthetic_results.lut, notes={})
+    shown = dataclasses.replace(
+        synthetic_results,
+        lut=dataclasses.replace(synthetic_results.lut, notes=notes),
+        other_tables=(other,),
+        commands=(run_command, searched),
+    )
+    told = [run_command.command, notes["profile_command"], notes["calibrate_command"], searched.command]
+    assert [entry.command for entry in commands_of(shown)] == told
+    page, text = report_html([shown]), report_markdown([shown])
+    assert all(command in page and command in text for command in told)
+    # Of a table that does not tell its command stands what its head tells.
+    facts = dict(provenance_of(dataclasses.replace(shown, lut=other, other_tables=())))
+    assert facts["table: command"] == "was not kept"
+    assert facts["table: device"] == "example"
+    assert facts["table: measured at"] == "2026-01-31T12:00:00+00:00"

@@ -85,7 +85,7 @@ _BETWEEN = "/"
 def _round_steps(largest: float) -> list[float]:
     """Return the multiples of a round number up to `largest`, two to four."""
     power = 10.0 ** math.floor(math.log10(largest))
-    step = next(step for factor in (0.2, 0.5, 1, 2) if largest / (step := factor * power) < 5)
+    step = next(step for factor in (0.2, 0.5, 1, 2) if round(largest / (step := factor * power), 9) < 5)
     return [round(count * step, 12) for count in range(1, int(largest / step) + 1)]
 
 
