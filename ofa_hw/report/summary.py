@@ -137,11 +137,11 @@ def _tiles_of(results: RunResults) -> list[Tile]:
 def provenance_of(results: RunResults) -> list[tuple[str, str]]:
     """Return how the run was made (config.toml, its space and schedule left out) and how its tables were measured."""
     facts: dict[str, Any] = {"run folder": str(results.path)}
-    for table, settings in results.config.items():
-        if table == "space":
+    for section, settings in results.config.items():
+        if section == "space":
             continue
-        values = settings if isinstance(settings, dict) else {table: settings}
-        facts |= {f"{table}: {name}": value for name, value in values.items()}
+        values = settings if isinstance(settings, dict) else {section: settings}
+        facts |= {f"{section}: {name}": value for name, value in values.items()}
     tables = _tables_of(results)
     for table in tables:
         of = "table" if len(tables) == 1 else f"table of {table.device}"
