@@ -18,10 +18,10 @@ import click
 import numpy as np
 
 from benchmarks.note import write_note
-from ofa_hw.bench import Benchmark, Comparison, Figure, ProcessTimes, Verdict, compare, gate_plan, read_suite, run_suite
+from ofa_hw.bench import Benchmark, Comparison, Metric, ProcessTimes, Verdict, compare, gate_plan, read_suite, run_suite
 from ofa_hw.cli.console import remark, show_progress
 from ofa_hw.files import append_jsonl, read_jsonl
-from ofa_hw.formats.tflite import write_tflite
+from ofa_hw.formats.tflite_model import write_tflite
 from ofa_hw.plugins import find_device
 from ofa_hw.profiling import Workload
 from ofa_hw.testing import heavy_block
@@ -107,7 +107,7 @@ _VERDICTS = (Verdict.SLOWER, Verdict.UNCLEAR, Verdict.SAME, Verdict.FASTER)
 def _benchmark(row: dict[str, object]) -> Benchmark:
     told = dict(row["figure"])
     times = ProcessTimes(**{name: tuple(values) for name, values in told["times"].items()})
-    return Benchmark(name="gate", figures=(Figure(**{**told, "times": times}),))
+    return Benchmark(name="gate", figures=(Metric(**{**told, "times": times}),))
 
 
 def _nearest(is_slower: list[bool], *, slower: bool) -> list[tuple[int, int]]:

@@ -31,7 +31,7 @@ from benchmarks.note import write_note
 from ofa_hw.blocks import BlockSpec, unique_block_specs
 from ofa_hw.cli.console import remark, show_progress
 from ofa_hw.formats.folded import random_block
-from ofa_hw.formats.tflite import write_tflite
+from ofa_hw.formats.tflite_model import write_tflite
 from ofa_hw.lut import LatencyTable, calibrate_table, compare_tables, draw_networks
 from ofa_hw.plugins import find_device, get_profiler
 from ofa_hw.profiling import Measurement, Workload, measure, plan_for

@@ -39,8 +39,8 @@ from ofa_hw.predictor import AccuracyPredictor  # noqa: E402
 from ofa_hw.profiling import Measurement, RunConditions  # noqa: E402
 from ofa_hw.run import RunFolder  # noqa: E402
 from ofa_hw.search import NamedObjectives, SearchPlan, SearchProblem, narrow_space, prove_front  # noqa: E402
-from ofa_hw.search.devices import ROBUST, device_problems, robust_problem, search_devices  # noqa: E402
 from ofa_hw.search.find import find_front  # noqa: E402
+from ofa_hw.search.many_devices import ROBUST, device_problems, robust_problem, search_devices  # noqa: E402
 from ofa_hw.search.named import name_tables  # noqa: E402
 from ofa_hw.search.regret import Regret  # noqa: E402
 from ofa_hw.space import Genes  # noqa: E402

@@ -10,8 +10,8 @@ import functools
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.blocks import (
     BlockCosts,
     block_costs,
@@ -25,7 +25,6 @@ from ofa_hw.errors import InvalidInputError
 from ofa_hw.lut import LatencyTable
 from ofa_hw.space import Genes, SearchSpace
 
-FloatArray = npt.NDArray[np.float64]
 Direction = Literal["min", "max"]
 Source = Literal["counted", "measured", "predicted", "estimated"]
 """Where a figure comes from: counted from the network itself, measured on a device, predicted by what was fitted to

@@ -20,7 +20,7 @@ from ofa_hw.plugins import find_device, get_profiler
 from ofa_hw.predictor import AccuracyPredictor, read_samples
 from ofa_hw.profiling import Device, Profiler, Workload, measure, plan_for
 from ofa_hw.progress import ProgressCallback, no_progress
-from ofa_hw.report import Figure, RunResults, note_figure, write_report
+from ofa_hw.report import Metric, RunResults, note_figure, write_report
 from ofa_hw.run import RunFolder
 from ofa_hw.search import ParetoFront, SearchProblem, Top1, search_front
 from ofa_hw.space import get_space
@@ -107,10 +107,10 @@ class _Demo:
     def fit(self) -> None:
         samples = read_samples(self.run.samples_path)
         predictor = AccuracyPredictor.fit_samples(
-            self.run.space, samples, seed=self.config.seed, on_progress=self.progress
+            self.run.space, samples, seed=self.config.seed, progress=self.progress
         )
         soft = AccuracyPredictor.fit_samples(
-            self.run.space, samples, score="mean_log_likelihood", seed=self.config.seed, on_progress=self.progress
+            self.run.space, samples, score="mean_log_likelihood", seed=self.config.seed, progress=self.progress
         )
         title = "A predictor of the soft score mean_log_likelihood, Kendall tau on held-out subnets"
         self.note("predictor_soft_kendall_tau", title, soft.figures.kendall_tau, "tau", False)
@@ -141,7 +141,7 @@ class _Demo:
             SearchProblem(space=space, objectives=(top1, latency)),
             num_evaluations=self.config.num_evaluations,
             seed=self.config.seed,
-            on_progress=self.progress,
+            progress=self.progress,
         )
         front.write(self.run.front_path)
 
@@ -170,7 +170,7 @@ class _Demo:
 
     def note(self, name: str, title: str, value: float, unit: str, smaller_is_better: bool) -> None:
         note_figure(
-            self.run, Figure(name=name, title=title, value=value, unit=unit, smaller_is_better=smaller_is_better)
+            self.run, Metric(name=name, title=title, value=value, unit=unit, smaller_is_better=smaller_is_better)
         )
 
 

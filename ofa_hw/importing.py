@@ -10,9 +10,15 @@ import torch
 
 from ofa_hw.errors import DataError, InvalidInputError, RunError
 from ofa_hw.files import sha256_of
-from ofa_hw.formats.graph import Normalisation
+from ofa_hw.formats.operations import Normalisation
 from ofa_hw.nn import Supernet
-from ofa_hw.nn.published import EFFICIENTNET, from_published, kernel_transforms, num_published_classes, read_published
+from ofa_hw.nn.published_weights import (
+    EFFICIENTNET,
+    from_published,
+    kernel_transforms,
+    num_published_classes,
+    read_published,
+)
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace

@@ -23,7 +23,7 @@ from ofa_hw.blocks import BlockSpec, block_macs, block_specs, num_macs, num_para
 from ofa_hw.families.registry import STAGE
 from ofa_hw.profiling.engine import measure
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload
-from ofa_hw.profiling.outputs import check_outputs
+from ofa_hw.profiling.output_check import check_outputs
 from ofa_hw.profiling.protocol import Profiler
 from ofa_hw.space import SearchSpace, get_space, list_spaces
 

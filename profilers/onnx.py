@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.formats.onnx import write_onnx
+from ofa_hw.formats.onnx_model import write_onnx
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload
 from profilers.model_files import ModelFileProfiler
 

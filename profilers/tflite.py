@@ -9,11 +9,11 @@ from typing import Any
 from ofa_hw.blocks import BlockSpec
 from ofa_hw.errors import DeviceError, InvalidInputError
 from ofa_hw.families.registry import CLASSIFIER
-from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
+from ofa_hw.formats.tflite_model import write_tflite
 from ofa_hw.profiling.device import Device
 from ofa_hw.profiling.measurement import MeasurementPlan, Workload, random_input
-from ofa_hw.profiling.outputs import torch_on_one_thread
+from ofa_hw.profiling.output_check import torch_on_one_thread
 from ofa_hw.profiling.protocol import Profiler
 from profilers.model_files import ModelFileProfiler
 from profilers.tflite_adb import AdbTfliteProfiler
@@ -38,7 +38,7 @@ class TfliteProfiler(ModelFileProfiler):
         if plan.dtype == "float32":
             return write_tflite(workload.folded(), batch_size=plan.batch_size)
         if plan.dtype == "int8":
-            from ofa_hw.nn.reference import value_ranges
+            from ofa_hw.nn.folded_reference import value_ranges
 
             # Latency does not depend on the ranges, but the check of the outputs does.
             blocks = workload.folded()

@@ -13,7 +13,7 @@ import torch
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.export import ExportError, choose_format, describe, export_subnet, model_card
 from ofa_hw.export import subnet as writing
-from ofa_hw.formats.graph import Normalisation
+from ofa_hw.formats.operations import Normalisation
 from ofa_hw.formats.running import Runner, onnx_runner, tflite_runner
 from ofa_hw.nn import build_subnet, recalibrate_batch_norm
 from ofa_hw.space import ArchConfig, SearchSpace, get_space

@@ -2,7 +2,7 @@
 
 from ofa_hw.bench.benchmark import Benchmark, read_benchmark, this_machine
 from ofa_hw.bench.comparison import Change, Comparison, Verdict, compare
-from ofa_hw.bench.figure import Figure, ProcessTimes
+from ofa_hw.bench.metric import Metric, ProcessTimes
 from ofa_hw.bench.model_file import TimedFile, time_file
 from ofa_hw.bench.suite import Suite, read_suite
 from ofa_hw.bench.suite_run import gate_plan, run_suite
@@ -11,7 +11,7 @@ __all__ = [
     "Benchmark",
     "Change",
     "Comparison",
-    "Figure",
+    "Metric",
     "ProcessTimes",
     "Suite",
     "TimedFile",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_hw import __version__
-from ofa_hw.bench.figure import Figure, ProcessTimes
+from ofa_hw.bench.metric import Metric, ProcessTimes
 from ofa_hw.errors import RunError
 from ofa_hw.files import read_json
 from ofa_hw.profiling import RunConditions
@@ -35,7 +35,7 @@ class Benchmark:
     """
 
     name: str
-    figures: tuple[Figure, ...]
+    figures: tuple[Metric, ...]
     space: str | None = None
     conditions: tuple[RunConditions, ...] = ()
     references: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -146,11 +146,11 @@ def _parsed(document: dict[str, Any]) -> Benchmark:
     )
 
 
-def _figure(row: dict[str, Any]) -> Figure:
+def _figure(row: dict[str, Any]) -> Metric:
     times = row["times"]
     if times is not None:
         times = ProcessTimes(**{name: tuple(values) for name, values in times.items()})
-    return Figure(**{**row, "times": times})
+    return Metric(**{**row, "times": times})
 
 
 def _version(package: str) -> str | None:

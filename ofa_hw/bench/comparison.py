@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ofa_hw.bench.benchmark import Benchmark
-from ofa_hw.bench.figure import Figure
+from ofa_hw.bench.metric import Metric
 from ofa_hw.errors import InvalidInputError
 
 
@@ -35,15 +35,15 @@ class Change:
     sides have at least two timed processes.
     """
 
-    before: Figure | None
-    now: Figure | None
+    before: Metric | None
+    now: Metric | None
     verdict: Verdict
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
 
     @property
-    def figure(self) -> Figure:
+    def figure(self) -> Metric:
         """The figure as it is now, or as it was where it is gone."""
         figure = self.now or self.before
         assert figure is not None
@@ -135,7 +135,7 @@ def ratio_interval(before: Sequence[float], now: Sequence[float]) -> tuple[float
     return math.exp(difference), math.exp(low), math.exp(high)
 
 
-def _change(before: Figure, now: Figure, threshold: float, *, is_absolute: bool) -> Change:
+def _change(before: Metric, now: Metric, threshold: float, *, is_absolute: bool) -> Change:
     if before.times is None or now.times is None:
         return Change(before=before, now=now, verdict=Verdict.NO_INTERVAL)
     sides = [figure.ms if is_absolute else figure.ratios for figure in (before.times, now.times)]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.bench.benchmark import Benchmark, require_comparable, this_machine
-from ofa_hw.bench.figure import Figure, ProcessTimes
+from ofa_hw.bench.metric import Metric, ProcessTimes
 from ofa_hw.bench.reference import digest_of, reference_for
 from ofa_hw.bench.suite import RUNTIMES, Suite
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.plugins import get_profiler
 from ofa_hw.profiling import Device, MeasurementPlan, Profiler, RunConditions, TimedRun, Workload, plan_for
-from ofa_hw.profiling.record import Floats
 from ofa_hw.progress import ProgressCallback, no_progress
 
 _TARGET_RELATIVE_CI = 0.02
@@ -71,7 +71,7 @@ def run_suite(
     head = _head(suite, parts, plan)
     if baseline is not None:
         require_comparable(baseline, head, path=baseline_path)
-    figures: list[Figure] = []
+    figures: list[Metric] = []
     notes: dict[str, str] = {}
     for part in parts:
         # Each runtime has time in proportion to its number of workloads.
@@ -153,7 +153,7 @@ def _head(suite: Suite, parts: Sequence[_Part], plan: MeasurementPlan) -> Benchm
     )
 
 
-def _figures(run: TimedRun, profiler: Profiler) -> list[Figure]:
+def _figures(run: TimedRun, profiler: Profiler) -> list[Metric]:
     figures = []
     for group, workloads in enumerate(run.groups):
         rows, records = run.rows(group), run.records(group)
@@ -162,7 +162,7 @@ def _figures(run: TimedRun, profiler: Profiler) -> list[Figure]:
         for index, (workload, row) in enumerate(zip(workloads, rows, strict=True)):
             times = ProcessTimes(ms=_medians(ms, index), ratios=_medians(ratios, index))
             figures.append(
-                Figure(
+                Metric(
                     name=workload.name,
                     title=workload.name,
                     value=row["median_ms"],
@@ -177,5 +177,5 @@ def _figures(run: TimedRun, profiler: Profiler) -> list[Figure]:
     return figures
 
 
-def _medians(by_process: Sequence[Sequence[Floats]], index: int) -> tuple[float, ...]:
+def _medians(by_process: Sequence[Sequence[FloatArray]], index: int) -> tuple[float, ...]:
     return tuple(float(np.median(samples[index])) for samples in by_process)

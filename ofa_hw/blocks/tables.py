@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.blocks.chain import blocks_after, blocks_before, output_of, stage_block
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.families import BlockSpec
 from ofa_hw.space import Genes, SearchSpace
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

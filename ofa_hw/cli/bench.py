@@ -234,7 +234,7 @@ def command(
         raise click.UsageError("--fail-above needs a --baseline to compare with")
 
     from ofa_hw.bench import compare, gate_plan, read_benchmark, read_suite, run_suite
-    from ofa_hw.bench.outputs import bencher_metrics, github_action_rows
+    from ofa_hw.bench.ci_outputs import bencher_metrics, github_action_rows
     from ofa_hw.files import require_writable, write_json
     from ofa_hw.plugins import find_device
 
@@ -300,7 +300,7 @@ def _tell(
     as_json: bool,
 ) -> None:
     """Write and print the figures, or what changed; exit with 3 where a figure is slower and that is to fail."""
-    from ofa_hw.bench import outputs
+    from ofa_hw.bench import ci_outputs as outputs
     from ofa_hw.files import write_text
 
     if junit:

@@ -36,8 +36,8 @@ def command(run: Path, images: int, samples: int, threads: int | None, seed: int
     """
     from ofa_hw.demo import DemoConfig, run_demo
     from ofa_hw.report import figures_of
-    from ofa_hw.report.benchmark import benchmark_of
-    from ofa_hw.report.markdown import told_value
+    from ofa_hw.report.job_summary import told_value
+    from ofa_hw.report.run_benchmark import benchmark_of
     from ofa_hw.training import prepare_cpu
 
     num_workers = prepare_cpu(threads)

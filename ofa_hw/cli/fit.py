@@ -83,14 +83,14 @@ def command(
     with show_progress() as progress:
         if samples_file:
             archs, top1 = read_measured_top1(samples_file, space)
-            predictor = AccuracyPredictor.fit(space, archs, top1, model=model, seed=seed, on_progress=progress)
+            predictor = AccuracyPredictor.fit(space, archs, top1, model=model, seed=seed, progress=progress)
         else:
             assert folder is not None, "without samples there is no space of its own"
             samples = read_samples(folder.require(folder.samples_path, "ofa-hw sample"))
             predictor = AccuracyPredictor.fit_samples(
-                space, samples, model=model, score=score, seed=seed, on_progress=progress
+                space, samples, model=model, score=score, seed=seed, progress=progress
             )
-        curve = learning_curve(predictor, on_progress=progress) if with_curve else None
+        curve = learning_curve(predictor, progress=progress) if with_curve else None
     predictor.save(out, curve=curve)
     figures = predictor.figures
     if as_json:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
-    from ofa_hw.formats.graph import Normalisation
+    from ofa_hw.formats.operations import Normalisation
     from ofa_hw.run import RunFolder
     from ofa_hw.space import ArchConfig
 
@@ -162,7 +162,7 @@ def normalisation_options(function: F) -> F:
 
 def told_normalisation(mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> Normalisation | None:
     """Return what `--mean` and `--std` tell together; None where neither was given."""
-    from ofa_hw.formats.graph import Normalisation
+    from ofa_hw.formats.operations import Normalisation
 
     if mean is None and std is None:
         return None

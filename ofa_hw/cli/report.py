@@ -53,9 +53,9 @@ def command(
       ofa-hw report --run runs/mine --lut lut/host.csv --lut lut/pixel.csv --html report.html
     """
     from ofa_hw.report import ReportFiles, write_report
-    from ofa_hw.report.benchmark import benchmark_of
     from ofa_hw.report.figures import figures_of
-    from ofa_hw.report.markdown import told_value
+    from ofa_hw.report.job_summary import told_value
+    from ofa_hw.report.run_benchmark import benchmark_of
     from ofa_hw.run import RunFolder
 
     folder = RunFolder.open(runs[0] if runs else None)

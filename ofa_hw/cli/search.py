@@ -221,8 +221,8 @@ def _read_objectives(
 def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[str, tuple[ParetoFront, Proof | None]]:
     """Return the front, or the robust one and each device's, with what is known of how good it is."""
     from ofa_hw.search import ParetoFront
-    from ofa_hw.search.devices import ROBUST, device_problems, robust_problem, search_devices, shown_beside
     from ofa_hw.search.find import describe_front
+    from ofa_hw.search.many_devices import ROBUST, device_problems, robust_problem, search_devices, shown_beside
     from ofa_hw.search.objectives import SearchProblem
     from ofa_hw.search.proof import prove_front
 
@@ -242,7 +242,7 @@ def _search(named: NamedObjectives, request: _Request, journals: Path) -> dict[s
             seed=request.seed,
             start=start,
             journal=journals,
-            on_progress=progress,
+            progress=progress,
         )
     found: dict[str, tuple[ParetoFront, Proof | None]] = {}
 

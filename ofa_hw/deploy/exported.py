@@ -14,7 +14,7 @@ from ofa_hw import __version__
 from ofa_hw.deploy.trained import TrainedRun
 from ofa_hw.export import FORMATS, ExportCheck, choose_format, describe, export_subnet, model_card
 from ofa_hw.files import write_text
-from ofa_hw.formats.graph import Normalisation
+from ofa_hw.formats.operations import Normalisation
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.run import RunFolder
 from ofa_hw.space import ArchConfig

@@ -17,13 +17,13 @@ from ofa_hw.blocks import block_specs
 from ofa_hw.errors import InvalidInputError, OfaHwError
 from ofa_hw.files import write_bytes
 from ofa_hw.formats.folded import FoldedBlock
-from ofa_hw.formats.graph import Normalisation
-from ofa_hw.formats.onnx import write_onnx
+from ofa_hw.formats.onnx_model import write_onnx
+from ofa_hw.formats.operations import Normalisation
 from ofa_hw.formats.running import Array, Runner, onnx_runner, tflite_runner
-from ofa_hw.formats.tflite import write_tflite
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
+from ofa_hw.formats.tflite_model import write_tflite
 from ofa_hw.nn import fold_chain
-from ofa_hw.nn.reference import value_ranges
+from ofa_hw.nn.folded_reference import value_ranges
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import ArchConfig, SearchSpace
 

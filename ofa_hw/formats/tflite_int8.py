@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import FoldedBlock
-from ofa_hw.formats.graph import (
+from ofa_hw.formats.operations import (
     Add,
     Conv,
     GlobalMean,
@@ -29,7 +29,7 @@ from ofa_hw.formats.graph import (
     Value,
     lower,
 )
-from ofa_hw.formats.tflite import ModelWriter
+from ofa_hw.formats.tflite_model import ModelWriter
 
 Range = tuple[float, float]
 

@@ -2,8 +2,8 @@
 
 from ofa_hw.lut.calibration import Calibration, Figures
 from ofa_hw.lut.compare import BlockDifference, TableDifference, compare_tables
-from ofa_hw.lut.networks import draw_networks
-from ofa_hw.lut.published import import_tables
+from ofa_hw.lut.network_draw import draw_networks
+from ofa_hw.lut.published_tables import import_tables
 from ofa_hw.lut.table import LatencyTable, calibrate_table
 
 __all__ = [

@@ -16,11 +16,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.blocks import block_macs, block_params, largest_kernel
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.profiling.measurement import MAX_MS, NetworkMeasurement
-
-Floats = npt.NDArray[np.float64]
 
 MIN_NETWORKS = 3
 _PRIOR_SCALE = 0.15
@@ -37,13 +36,13 @@ class Sizes:
     `num_large_kernels` is the number of blocks with the largest kernel of the table.
     """
 
-    sum_ms: Floats
-    num_params: Floats
-    num_blocks: Floats
-    num_large_kernels: Floats
+    sum_ms: FloatArray
+    num_params: FloatArray
+    num_blocks: FloatArray
+    num_large_kernels: FloatArray
 
     @property
-    def features(self) -> Floats:
+    def features(self) -> FloatArray:
         """The terms of the calibration, (..., 5)."""
         terms = (np.ones_like(self.sum_ms), self.sum_ms, self.num_params / 1e6, self.num_blocks, self.num_large_kernels)
         return np.stack(terms, axis=-1)
@@ -106,17 +105,17 @@ class Calibration:
     def _coefficients(self) -> tuple[float, ...]:
         return self.intercept_ms, self.scale, self.ms_per_mparam, self.ms_per_block, self.ms_per_large_kernel
 
-    def latency_ms(self, sizes: Sizes) -> Floats:
+    def latency_ms(self, sizes: Sizes) -> FloatArray:
         """Return the corrected latencies (n,) of networks of these sizes."""
-        latency: Floats = sizes.features @ np.array(self._coefficients)
+        latency: FloatArray = sizes.features @ np.array(self._coefficients)
         return latency
 
-    def added_ms(self, sizes: Sizes) -> Floats:
+    def added_ms(self, sizes: Sizes) -> FloatArray:
         """Return what blocks of these sizes add to a network's latency: all of `latency_ms` but the intercept."""
-        added: Floats = sizes.features[..., 1:] @ np.array(self._coefficients[1:])
+        added: FloatArray = sizes.features[..., 1:] @ np.array(self._coefficients[1:])
         return added
 
-    def interval_ms(self, sizes: Sizes, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
+    def interval_ms(self, sizes: Sizes, *, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return the lower and upper ends (n,) between which a measured latency lies with probability `coverage`.
 
         Raises:
@@ -140,9 +139,9 @@ class Calibration:
 class _Networks:
     """Measured networks as arrays (n,)."""
 
-    measured_ms: Floats
+    measured_ms: FloatArray
     sizes: Sizes
-    num_macs: Floats
+    num_macs: FloatArray
     resolutions: npt.NDArray[np.int64]
     max_kernels: npt.NDArray[np.int64]
 
@@ -201,7 +200,7 @@ def _judge(calibration: Calibration, known: _Networks, unseen: _Networks) -> Cal
     )
 
 
-def _fit_relative(features: Floats, prior: Floats) -> tuple[Floats, Floats, float]:
+def _fit_relative(features: FloatArray, prior: FloatArray) -> tuple[FloatArray, FloatArray, float]:
     """Return the coefficients (5,), their covariance (5, 5) in units of the error, and the relative error.
 
     `features` (n, 5) are divided by the measured latency, so that all targets are 1. `prior` (5,) holds standard
@@ -221,7 +220,7 @@ def _fit_relative(features: Floats, prior: Floats) -> tuple[Floats, Floats, floa
     return coefficients, covariance, error
 
 
-def _prior(known: _Networks) -> Floats:
+def _prior(known: _Networks) -> FloatArray:
     latency = float(np.median(known.measured_ms))
     mparams = float(np.median(known.sizes.num_params)) / 1e6
     blocks = float(np.median(known.sizes.num_blocks))
@@ -271,7 +270,7 @@ def _figures(calibration: Calibration, known: _Networks, unseen: _Networks) -> t
     )
 
 
-def _line(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
+def _line(x: FloatArray, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
     """Return the straight line through (x, y) of least relative squares."""
     # Dividing both sides by y makes the squares relative.
     features = np.stack([np.ones_like(x), x], axis=1)
@@ -279,7 +278,7 @@ def _line(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
     return lambda unseen: coefficients[0] + coefficients[1] * unseen
 
 
-def _figures_of(model: str, region: str, predicted: Floats, measured: Floats) -> Figures:
+def _figures_of(model: str, region: str, predicted: FloatArray, measured: FloatArray) -> Figures:
     from scipy.stats import kendalltau
 
     errors = np.abs(predicted / measured - 1)

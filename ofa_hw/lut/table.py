@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.blocks import (
     BlockCosts,
     BlockSpec,
@@ -31,8 +31,6 @@ from ofa_hw.space import Genes, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,7 +151,7 @@ class LatencyTable:
             raise self._missing(spec, self.space)
         return row.median_ms
 
-    def sum_ms(self, space: SearchSpace, genes: Genes) -> Floats:
+    def sum_ms(self, space: SearchSpace, genes: Genes) -> FloatArray:
         """Return the plain sum of the blocks of each architecture, float64 (n,).
 
         Raises:
@@ -161,7 +159,7 @@ class LatencyTable:
         """
         return self._summed(space, genes, self._costs(space)[0])
 
-    def latency_ms(self, space: SearchSpace, genes: Genes) -> Floats:
+    def latency_ms(self, space: SearchSpace, genes: Genes) -> FloatArray:
         """Return the latency of each architecture, float64 (n,), for genes (n, num_genes).
 
         It is the plain sum of the blocks, corrected where the table is calibrated; TableError as of `sum_ms`.
@@ -171,7 +169,7 @@ class LatencyTable:
         costs = self._corrected_costs(space, self.calibration)
         return self.calibration.intercept_ms + self._summed(space, genes, costs)
 
-    def interval_ms(self, space: SearchSpace, genes: Genes, *, coverage: float = 0.9) -> tuple[Floats, Floats]:
+    def interval_ms(self, space: SearchSpace, genes: Genes, *, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return the ends (n,), (n,) between which measured latencies lie with probability `coverage`.
 
         Raises:
@@ -184,7 +182,7 @@ class LatencyTable:
         sums = self.sum_ms(space, genes)
         return self.calibration.interval_ms(self._sizes(space, genes, sums), coverage=coverage)
 
-    def _summed(self, space: SearchSpace, genes: Genes, costs: BlockCosts) -> Floats:
+    def _summed(self, space: SearchSpace, genes: Genes, costs: BlockCosts) -> FloatArray:
         """Return the sums of `costs` (n,), where what was not measured is NaN; TableError names the first."""
         sums = sum_block_costs(space, genes, costs)
         unknown = np.flatnonzero(np.isnan(sums))
@@ -194,7 +192,7 @@ class LatencyTable:
             raise self._missing(spec, space.name)
         return sums
 
-    def _sizes(self, space: SearchSpace, genes: Genes, sums: Floats) -> Sizes:
+    def _sizes(self, space: SearchSpace, genes: Genes, sums: FloatArray) -> Sizes:
         return _sizes_of([sums, *(sum_block_costs(space, genes, costs) for costs in self._costs(space)[1:])])
 
     def sum_of(self, network: NetworkMeasurement) -> float:
@@ -249,7 +247,7 @@ def calibrate_table(
     return dataclasses.replace(table, calibration=calibration)
 
 
-def _sizes_of(arrays: Iterable[Floats]) -> Sizes:
+def _sizes_of(arrays: Iterable[FloatArray]) -> Sizes:
     """Return four arrays, in the order of `LatencyTable._costs`, as sizes."""
     sum_ms, num_params, num_blocks, num_large_kernels = arrays
     return Sizes(sum_ms=sum_ms, num_params=num_params, num_blocks=num_blocks, num_large_kernels=num_large_kernels)

@@ -17,7 +17,7 @@ from ofa_hw.families import family_of
 from ofa_hw.nn.assembly import assemble_block
 from ofa_hw.nn.elastic import ElasticBlock
 from ofa_hw.nn.layers import init_weights
-from ofa_hw.nn.published import classifier_names, from_published, kernel_transforms, read_published
+from ofa_hw.nn.published_weights import classifier_names, from_published, kernel_transforms, read_published
 from ofa_hw.space import ArchConfig, SearchSpace
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.predictor.encoding import FloatArray, encode_features
+from ofa_hw.predictor.encoding import encode_features
 from ofa_hw.predictor.regression import Regression
 from ofa_hw.predictor.ridge import fit_ridge
 from ofa_hw.predictor.samples import EvaluatedArch
@@ -69,7 +70,7 @@ class AccuracyPredictor:
         model: str = "mlp",
         seed: int = 0,
         num_folds: int = 10,
-        on_progress: ProgressCallback = no_progress,
+        progress: ProgressCallback = no_progress,
     ) -> AccuracyPredictor:
         """Return the predictor fitted to `top1` (n,), fractions; `model` is mlp, gbdt, ridge, or auto.
 
@@ -82,7 +83,7 @@ class AccuracyPredictor:
         genes, values = space.encode(archs), np.asarray(top1, dtype=np.float64)
         _check_fractions(values, len(genes))
         rows = TrainingRows(genes=genes, scores=values, top1=values)
-        return cls._fit_rows(space, rows, "top1", model, seed, num_folds, on_progress)
+        return cls._fit_rows(space, rows, "top1", model, seed, num_folds, progress)
 
     @classmethod
     def fit_samples(
@@ -94,7 +95,7 @@ class AccuracyPredictor:
         score: str = "auto",
         seed: int = 0,
         num_folds: int = 10,
-        on_progress: ProgressCallback = no_progress,
+        progress: ProgressCallback = no_progress,
     ) -> AccuracyPredictor:
         """Return the predictor fitted to one `score` of the samples, mapped to top-1.
 
@@ -112,7 +113,7 @@ class AccuracyPredictor:
         elif score not in SCORES:
             raise InvalidInputError(f"score must be one of {', '.join(SCORES)} or auto; came {score!r}")
         rows = TrainingRows(genes=genes, scores=_scores_of(samples, score), top1=top1)
-        return cls._fit_rows(space, rows, score, model, seed, num_folds, on_progress)
+        return cls._fit_rows(space, rows, score, model, seed, num_folds, progress)
 
     @classmethod
     def _fit_rows(
@@ -123,7 +124,7 @@ class AccuracyPredictor:
         model: str,
         seed: int,
         num_folds: int,
-        on_progress: ProgressCallback,
+        progress: ProgressCallback,
     ) -> AccuracyPredictor:
         regression = Regression.fit(
             encode_features(space, rows.genes),
@@ -132,7 +133,7 @@ class AccuracyPredictor:
             score=None if score == "top1" else rows.scores,
             model=model,
             seed=seed,
-            on_progress=on_progress,
+            progress=progress,
         )
         return cls(space=space, score=score, regression=regression, rows=rows, seed=seed)
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.predictor.encoding import Features, FloatArray, one_hot
+from ofa_hw.predictor.encoding import Features, one_hot
 from ofa_hw.predictor.regression import Regression
 from ofa_hw.predictor.validation import FitFigures, assign_folds
 from ofa_hw.progress import ProgressCallback, no_progress
@@ -38,7 +39,7 @@ class CategoricalPredictor:
         model: str = "mlp",
         seed: int = 0,
         num_folds: int = 10,
-        on_progress: ProgressCallback = no_progress,
+        progress: ProgressCallback = no_progress,
     ) -> CategoricalPredictor:
         """Return the predictor fitted to `values` (n,) of `genes` (n, num_genes); `model` is mlp, gbdt, ridge or auto.
 
@@ -58,7 +59,7 @@ class CategoricalPredictor:
         if len(wrong):
             raise InvalidInputError(f"values must be finite; came {target[wrong[0]]} in row {wrong[0]}")
         folds = assign_folds(np.asarray(genes), num_folds, seed=seed)
-        regression = Regression.fit(features, target, folds, model=model, seed=seed, on_progress=on_progress)
+        regression = Regression.fit(features, target, folds, model=model, seed=seed, progress=progress)
         return cls(num_choices=choices, regression=regression)
 
     @property

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.predictor.encoding import FloatArray
 from ofa_hw.space import ArchConfig, SearchSpace
 
 _FORMS = "arch (the JSON of an architecture), or ks, e, d and r (once-for-all's lists joined by dashes; e, d, w and r)"

@@ -12,8 +12,6 @@ from ofa_hw.space import Genes, SearchSpace
 Features = npt.NDArray[np.float32]
 """Shape (n, num_features)."""
 
-FloatArray = npt.NDArray[np.float64]
-
 
 def one_hot(genes: Genes, num_choices: Sequence[int], is_active: npt.NDArray[np.bool_] | None = None) -> Features:
     """Return float32 (n, sum of `num_choices`): 1 for each gene's choice, all 0 where a gene is not active.

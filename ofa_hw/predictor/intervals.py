@@ -8,8 +8,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.predictor.encoding import FloatArray
 
 NORMAL_90 = 1.6448536269514722
 """A normal variable lies within this many standard deviations with probability 0.9."""

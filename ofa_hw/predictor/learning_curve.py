@@ -55,7 +55,7 @@ class LearningCurve:
 
 
 @on_one_thread(*LEARNERS)
-def learning_curve(predictor: AccuracyPredictor, *, on_progress: ProgressCallback = no_progress) -> LearningCurve:
+def learning_curve(predictor: AccuracyPredictor, *, progress: ProgressCallback = no_progress) -> LearningCurve:
     """Return the curve of the predictor's model and score on its own rows, each point a mean over five folds.
 
     Raises:
@@ -76,7 +76,7 @@ def learning_curve(predictor: AccuracyPredictor, *, on_progress: ProgressCallbac
     sizes = np.unique(np.geomspace(MIN_ROWS, most, NUM_POINTS).round().astype(int))
     order = np.random.default_rng(predictor.seed).permutation(len(folds))
     for index, num in enumerate(sizes):
-        on_progress("learning curve", index, len(sizes))
+        progress("learning curve", index, len(sizes))
         top1 = np.empty(len(folds))
         for fold in range(NUM_FOLDS):
             # The first rows of one random order: a larger training set contains the smaller ones.
@@ -92,7 +92,7 @@ def learning_curve(predictor: AccuracyPredictor, *, on_progress: ProgressCallbac
                 rmse_points=100 * root_mean_square(top1 - rows.top1),
             )
         )
-    on_progress("learning curve", len(sizes), len(sizes))
+    progress("learning curve", len(sizes), len(sizes))
     inverse = 1 / np.array([point.num_samples for point in points])
     squares = np.array([point.rmse_points**2 for point in points])
     # Relative errors, so that the last points, which are what is extrapolated from, count as much as the first.

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.predictor.encoding import Features, FloatArray
+from ofa_hw.arrays import FloatArray
+from ofa_hw.predictor.encoding import Features
 
 Array = npt.NDArray[np.float32]
 

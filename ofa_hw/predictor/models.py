@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.errors import InvalidInputError
-from ofa_hw.predictor.encoding import Features, FloatArray
+from ofa_hw.predictor.encoding import Features
 from ofa_hw.predictor.mlp import choose_weight_decay, fit_mlp
 from ofa_hw.predictor.ridge import fit_ridge
 from ofa_hw.predictor.trees import fit_trees

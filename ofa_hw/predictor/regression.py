@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.predictor.encoding import Features, FloatArray
+from ofa_hw.arrays import FloatArray
+from ofa_hw.predictor.encoding import Features
 from ofa_hw.predictor.intervals import ErrorModel
 from ofa_hw.predictor.models import MODELS, Model, prepare_fit
 from ofa_hw.predictor.threads import LEARNERS, on_one_thread
@@ -49,7 +50,7 @@ class Regression:
         score: FloatArray | None = None,
         model: str,
         seed: int,
-        on_progress: ProgressCallback = no_progress,
+        progress: ProgressCallback = no_progress,
     ) -> Regression:
         """Return the regression of `target` (n,), by way of `score` (n,) where one is given.
 
@@ -61,13 +62,13 @@ class Regression:
         """
         if model == "auto":
             fitted = [
-                cls.fit(features, target, folds, score=score, model=name, seed=seed, on_progress=on_progress)
+                cls.fit(features, target, folds, score=score, model=name, seed=seed, progress=progress)
                 for name in MODELS
             ]
             return max(fitted, key=lambda regression: regression.figures.kendall_tau)
         learnt = target if score is None else score
         fit = prepare_fit(model, features, learnt, seed=seed)
-        predicted, spread = predict_held_out(fit, features, learnt, folds, on_progress=on_progress)
+        predicted, spread = predict_held_out(fit, features, learnt, folds, progress=progress)
         slope, intercept = (1.0, 0.0) if score is None else _rising_line(predicted, target)
         error, spread = slope * predicted + intercept - target, slope * spread
         errors = ErrorModel.fit(error, spread)

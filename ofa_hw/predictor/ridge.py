@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.predictor.encoding import Features, FloatArray
+from ofa_hw.arrays import FloatArray
+from ofa_hw.predictor.encoding import Features
 
 PENALTIES = tuple(float(penalty) for penalty in 10.0 ** np.arange(-2, 3.5, 0.5))
 

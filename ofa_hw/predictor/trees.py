@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.errors import RunError
-from ofa_hw.predictor.encoding import Features, FloatArray
+from ofa_hw.predictor.encoding import Features
 
 NUM_MEMBERS = 4
 TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)

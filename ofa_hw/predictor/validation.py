@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from ofa_hw.predictor.encoding import Features, FloatArray
+from ofa_hw.arrays import FloatArray
+from ofa_hw.predictor.encoding import Features
 from ofa_hw.predictor.models import Fit
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.space import Genes
@@ -48,16 +49,16 @@ def predict_held_out(
     scores: FloatArray,
     folds: npt.NDArray[np.int64],
     *,
-    on_progress: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[FloatArray, FloatArray]:
     """Return for each row the mean and standard deviation by the model that was fitted to the other folds."""
     mean, std = np.empty(len(scores)), np.empty(len(scores))
     num_folds = int(folds.max()) + 1
     for fold in range(num_folds):
-        on_progress("cross-validation", fold, num_folds)
+        progress("cross-validation", fold, num_folds)
         held_out = folds == fold
         mean[held_out], std[held_out] = fit(features[~held_out], scores[~held_out]).predict(features[held_out])
-    on_progress("cross-validation", num_folds, num_folds)
+    progress("cross-validation", num_folds, num_folds)
     return mean, std
 
 

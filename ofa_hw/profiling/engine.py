@@ -22,7 +22,7 @@ from ofa_hw.profiling.measurement import (
     RunConditions,
     Workload,
 )
-from ofa_hw.profiling.outputs import check_outputs
+from ofa_hw.profiling.output_check import check_outputs
 from ofa_hw.profiling.protocol import Profiler
 from ofa_hw.profiling.record import MIN_SAMPLES, Chunk, ProcessRecord
 from ofa_hw.profiling.rounds import time_rounds, workloads_to_time

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.profiling.measurement import MAX_MS
 from ofa_hw.profiling.statistics import relative_half_width
-
-Floats = npt.NDArray[np.float64]
 
 MIN_SAMPLES = 3
 """The fewest samples of a workload that are worth a row."""
@@ -123,11 +122,11 @@ class ProcessRecord:
         disturbed = [is_so for timed in self.rounds for is_so in timed.is_disturbed]
         return float(np.mean(disturbed)) if disturbed else 0.0
 
-    def sentinels(self) -> Floats:
+    def sentinels(self) -> FloatArray:
         """Return the sentinel's median in each round (num_rounds,), in milliseconds."""
         return np.array(self._sentinels)
 
-    def levels(self) -> Floats:
+    def levels(self) -> FloatArray:
         """Return how slow the machine was in each round (num_rounds,); 1 is as fast as in its fastest quarter.
 
         It is the median over the round's samples of time divided by the lower quartile of the same workload. The
@@ -148,18 +147,18 @@ class ProcessRecord:
         is_near = sentinels <= np.quantile(sentinels, 0.25) * (1 + self.tolerance)
         return is_near & (levels <= np.quantile(levels, 0.25) * (1 + self.tolerance))
 
-    def samples(self) -> tuple[list[Floats], list[bool]]:
+    def samples(self) -> tuple[list[FloatArray], list[bool]]:
         """Return each workload's samples in milliseconds, and whether ones that should not count had to be used.
 
         Used are undisturbed samples of rounds that count; where a workload has fewer than `MIN_SAMPLES`, all of its.
         """
         return self._samples(np.ones(len(self.rounds)))
 
-    def ratios(self) -> list[Floats]:
+    def ratios(self) -> list[FloatArray]:
         """Return each workload's samples divided by the sentinel's median in the same round."""
         return self._samples(self.sentinels())[0]
 
-    def _samples(self, unit_ms: Floats) -> tuple[list[Floats], list[bool]]:
+    def _samples(self, unit_ms: FloatArray) -> tuple[list[FloatArray], list[bool]]:
         """Return `samples`, those of each round in the unit of that round (num_rounds,)."""
         if not self.rounds:
             return [np.zeros(0)] * self.num_workloads, [False] * self.num_workloads
@@ -193,7 +192,7 @@ class ProcessRecord:
     def _width(self) -> int:
         return self.num_workloads + 1
 
-    def _flat(self) -> tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.int64]]:
+    def _flat(self) -> tuple[npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64]]:
         """Return of every sample its workload, its time, and the number of its round."""
         lengths = [len(timed.order) for timed in self.rounds]
         return (
@@ -211,7 +210,7 @@ class ProcessRecord:
         return float(np.median(sentinels[-third:]) / np.median(sentinels[:third]) - 1)
 
 
-def _split(index: npt.NDArray[np.int64], ms: Floats, num: int) -> list[Floats]:
+def _split(index: npt.NDArray[np.int64], ms: FloatArray, num: int) -> list[FloatArray]:
     """Return the entries of `ms` for each index from 0 to `num` - 1, in their order."""
     by_index = np.argsort(index, kind="stable")
     bounds = np.searchsorted(index[by_index], np.arange(num + 1))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from ofa_hw.bench import Benchmark, Figure, read_benchmark
+from ofa_hw.bench import Benchmark, Metric, read_benchmark
 from ofa_hw.bench.benchmark import require_comparable
-from ofa_hw.report.benchmark import as_benchmark
 from ofa_hw.report.document import Column, Row, Section, Table
 from ofa_hw.report.figures import figures_of
-from ofa_hw.report.markdown import told_value
+from ofa_hw.report.job_summary import told_value
 from ofa_hw.report.results import RunResults
+from ofa_hw.report.run_benchmark import as_benchmark
 
 
 def read_baseline(path: Path, results: RunResults) -> Benchmark:
@@ -52,7 +52,7 @@ def baseline_section(results: RunResults, baseline: Benchmark) -> Section:
     )
 
 
-def _row(figure: Figure, before: Figure | None) -> Row:
+def _row(figure: Metric, before: Metric | None) -> Row:
     if before is None:
         return Row(cells=(figure.title, "missing", told_value(figure), "", ""))
     change = figure.value - before.value
@@ -63,7 +63,7 @@ def _row(figure: Figure, before: Figure | None) -> Row:
     return Row(cells=(figure.title, told_value(before), told_value(figure), text, _verdict(figure, change)))
 
 
-def _verdict(figure: Figure, change: float) -> str:
+def _verdict(figure: Metric, change: float) -> str:
     if math.isclose(change, 0, abs_tol=1e-12):
         return "same"
     return "better" if (change < 0) == figure.smaller_is_better else "worse"

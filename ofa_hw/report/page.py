@@ -11,7 +11,7 @@ from typing import Any
 from ofa_hw import __version__
 from ofa_hw.report.document import Section
 from ofa_hw.report.fronts import network_key
-from ofa_hw.report.networks import NetworkCard, network_cards
+from ofa_hw.report.network_cards import NetworkCard, network_cards
 from ofa_hw.report.results import RunResults
 from ofa_hw.report.sections import sections_of
 from ofa_hw.report.summary import commands_of, lead_of, provenance_of, tiles_of

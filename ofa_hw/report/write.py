@@ -11,9 +11,9 @@ from ofa_hw.errors import MissingDependencyError, how_to_install
 from ofa_hw.files import write_bytes, write_json, write_text
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.report.baseline import baseline_section, read_baseline
-from ofa_hw.report.benchmark import benchmark_of
-from ofa_hw.report.markdown import report_markdown
+from ofa_hw.report.job_summary import report_markdown
 from ofa_hw.report.results import RunResults, read_results
+from ofa_hw.report.run_benchmark import benchmark_of
 from ofa_hw.run import RunFolder
 from ofa_hw.search.tables import known_tables
 

@@ -11,12 +11,10 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.search.pareto import is_non_dominated
 from ofa_hw.space import Genes, SearchSpace
-
-FloatArray = npt.NDArray[np.float64]
 
 NUM_CHECKS = 256
 """Random networks on which the sum must equal the objective."""

@@ -13,7 +13,7 @@ from ofa_hw.errors import RunError
 from ofa_hw.predictor.threads import on_one_thread
 from ofa_hw.progress import ProgressCallback, no_progress
 from ofa_hw.search.front import FrontColumn, FrontLimit, FrontTable, ParetoFront
-from ofa_hw.search.journal import JudgeJournal
+from ofa_hw.search.judge_journal import JudgeJournal
 from ofa_hw.search.nsga2 import Front, Nsga2, SearchPlan, run_search
 from ofa_hw.search.objectives import SearchProblem, with_unit
 from ofa_hw.search.reachable import check_reachable
@@ -31,7 +31,7 @@ def search_front(
     start: Iterable[ArchConfig] = (),
     shown: Sequence[Objective] = (),
     journal: Path | None = None,
-    on_progress: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> ParetoFront:
     """Return the front that `num_evaluations` networks show; `start` are evaluated first, such as an earlier front's.
 
@@ -43,9 +43,7 @@ def search_front(
     """
     check_reachable(problem)
     plan = SearchPlan.of(num_evaluations, population_size)
-    found = find_front(
-        problem, plan, seed=seed, start=problem.space.encode(start), journal=journal, on_progress=on_progress
-    )
+    found = find_front(problem, plan, seed=seed, start=problem.space.encode(start), journal=journal, progress=progress)
     return describe_front(problem, found.genes, shown=shown, num_evaluations=found.num_evaluations)
 
 
@@ -57,7 +55,7 @@ def find_front(
     seed: int = 0,
     start: Genes | None = None,
     journal: Path | None = None,
-    on_progress: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> Front:
     """Return genes and values of the front by `plan`, limits that can be kept provided; errors are of `search_front`.
 
@@ -70,7 +68,7 @@ def find_front(
         JudgeJournal(problem.judge, journal, fingerprint=_fingerprint(problem, plan, seed, first)) if journal else None
     )
     try:
-        run_search(search, judge or problem.judge, plan, on_progress=on_progress)
+        run_search(search, judge or problem.judge, plan, progress=progress)
     finally:
         if judge is not None:
             judge.flush()

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.cost import Direction, Source
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import ArchConfig, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FloatArray = npt.NDArray[np.float64]
 
 _WORDS = {"top1": "top-1", "macs": "MACs", "params": "parameters"}
 

@@ -259,7 +259,7 @@ def run_search(
     plan: SearchPlan,
     *,
     after_generation: Callable[[Nsga2], None] | None = None,
-    on_progress: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> Front:
     """Return the front of `search` when it has made the evaluations of `plan`, or when the space is exhausted."""
     while search.num_evaluations < plan.num_evaluations:
@@ -270,7 +270,7 @@ def run_search(
         search.tell(genes, *judge(genes))
         if after_generation is not None:
             after_generation(search)
-        on_progress("search", search.num_evaluations, plan.num_evaluations)
+        progress("search", search.num_evaluations, plan.num_evaluations)
     return search.front
 
 
@@ -282,7 +282,7 @@ def nsga2(
     num_evaluations: int = 20_000,
     seed: int = 0,
     initial: GeneMatrix | None = None,
-    on_progress: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> Front:
     """Return the front of a discrete space after at most `num_evaluations` rows.
 
@@ -296,4 +296,4 @@ def nsga2(
     layout = num_choices if isinstance(num_choices, GeneLayout) else GeneLayout.free(num_choices)
     plan = SearchPlan.of(num_evaluations, population_size)
     search = Nsga2(layout, plan, seed=seed, initial=initial)
-    return run_search(search, lambda genes: (evaluate(genes), None), plan, on_progress=on_progress)
+    return run_search(search, lambda genes: (evaluate(genes), None), plan, progress=progress)

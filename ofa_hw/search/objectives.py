@@ -9,14 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.cost import Direction, Objective, Source, UncertainObjective
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.lut import LatencyTable
 from ofa_hw.predictor import AccuracyPredictor
 from ofa_hw.search.layout import GeneLayout
 from ofa_hw.space import Genes, SearchSpace
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,13 +10,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ofa_hw.arrays import FloatArray
 from ofa_hw.cost import Direction, LutLatency, Objective, Source
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.space import Genes
-
-FloatArray = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-9
 """By how much top-1 may be off: a predictor answers to the last bits by what else is in its batch."""

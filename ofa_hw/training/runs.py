@@ -14,7 +14,7 @@ import torch
 
 from ofa_hw.errors import RunError
 from ofa_hw.files import read_jsonl
-from ofa_hw.formats.graph import Normalisation
+from ofa_hw.formats.operations import Normalisation
 from ofa_hw.images import BUILTIN, SMALL_SIZE, Augmentation, Dataset, ImageSet, load_dataset
 from ofa_hw.nn import Supernet
 from ofa_hw.nn.layers import channels_last

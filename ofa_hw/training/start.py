@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ofa_hw.errors import RunError
 from ofa_hw.files import sha256_of
-from ofa_hw.formats.graph import Normalisation
+from ofa_hw.formats.operations import Normalisation
 from ofa_hw.nn import Supernet
-from ofa_hw.nn.published import classifier_names
+from ofa_hw.nn.published_weights import classifier_names
 from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ofa_hw.bench import Benchmark, Figure, ProcessTimes
+from ofa_hw.bench import Benchmark, Metric, ProcessTimes
 from ofa_hw.profiling import RunConditions
 
 CONDITIONS = RunConditions(
@@ -23,7 +23,7 @@ def figure(name="model", *, ratio=2.0, reference_ms=0.5, spread=0.004, num_proce
     rng = np.random.default_rng(seed)
     ratios = ratio * np.exp(spread * rng.standard_normal(num_processes))
     ms = ratios * reference_ms
-    return Figure(
+    return Metric(
         name=name,
         title=title or name,
         value=float(ms.mean()),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ofa_hw.bench import Figure, ProcessTimes, Verdict, compare
+from ofa_hw.bench import Metric, ProcessTimes, Verdict, compare
 from ofa_hw.bench.comparison import ratio_interval
 from ofa_hw.errors import InvalidInputError
 from tests.bench.example import CONDITIONS, benchmark, figure
@@ -89,7 +89,7 @@ def test_figures_of_one_side_alone_are_told_as_new_and_missing():
 
 
 def test_figures_without_processes_have_no_interval_and_never_fail():
-    plain = Figure(name="top1", title="Top-1", value=0.9, unit="fraction", smaller_is_better=False)
+    plain = Metric(name="top1", title="Top-1", value=0.9, unit="fraction", smaller_is_better=False)
     comparison = compare(benchmark(plain), benchmark(dataclasses.replace(plain, value=0.5)))
     assert comparison.changes[0].verdict is Verdict.NO_INTERVAL
     assert not comparison.regressions

@@ -5,12 +5,12 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ofa_hw.bench import Figure, compare, outputs
+from ofa_hw.bench import Metric, compare, outputs
 from tests.bench.example import benchmark, figure
 
 NASTY = "<script>alert('x')</script> | \"q\" & `c`"
-TOP1 = Figure(name="top1", title="Top-1", value=0.9, unit="fraction", smaller_is_better=False)
-SECONDS = Figure(name="train", title="Training", value=12.5, unit="s", smaller_is_better=True)
+TOP1 = Metric(name="top1", title="Top-1", value=0.9, unit="fraction", smaller_is_better=False)
+SECONDS = Metric(name="train", title="Training", value=12.5, unit="s", smaller_is_better=True)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from ofa_hw.bench import Verdict, compare, gate_plan, read_suite, run_suite, suite_run
 from ofa_hw.bench.reference import digest_of, reference_for, reference_specs
 from ofa_hw.errors import DeviceError, InvalidInputError, RunError
-from ofa_hw.formats.onnx import write_onnx
-from ofa_hw.formats.tflite import write_tflite
-from ofa_hw.nn.reference import run_blocks
+from ofa_hw.formats.onnx_model import write_onnx
+from ofa_hw.formats.tflite_model import write_tflite
+from ofa_hw.nn.folded_reference import run_blocks
 from ofa_hw.profiling import Device, MeasurementPlan, Workload
 from ofa_hw.profiling.measurement import random_input
 from profilers.onnx import OnnxRuntimeProfiler

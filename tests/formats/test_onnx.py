@@ -4,8 +4,8 @@ import pytest
 from ofa_hw.blocks import block_specs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import random_block
-from ofa_hw.formats.onnx import write_onnx
-from ofa_hw.nn.reference import run_blocks
+from ofa_hw.formats.onnx_model import write_onnx
+from ofa_hw.nn.folded_reference import run_blocks
 from ofa_hw.space import get_space
 
 onnx = pytest.importorskip("onnx")

@@ -6,10 +6,10 @@ from torch import nn
 from ofa_hw.blocks import block_specs, unique_block_specs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import random_block
-from ofa_hw.formats.tflite import write_tflite
+from ofa_hw.formats.tflite_model import write_tflite
 from ofa_hw.nn.block import build_block
+from ofa_hw.nn.build import build_subnet
 from ofa_hw.nn.folding import fold_block, fold_chain
-from ofa_hw.nn.subnet import build_subnet
 from ofa_hw.space import get_space
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")

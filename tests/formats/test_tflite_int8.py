@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from ofa_hw.blocks import block_specs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import random_block
-from ofa_hw.formats.graph import HardSwish, lower
+from ofa_hw.formats.operations import HardSwish, lower
 from ofa_hw.formats.tflite_int8 import Scale, write_tflite_int8
-from ofa_hw.nn.reference import run_blocks, value_ranges
+from ofa_hw.nn.folded_reference import run_blocks, value_ranges
 from ofa_hw.space import get_space
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")

@@ -29,9 +29,9 @@ from ofa_hw.errors import RunError
 from ofa_hw.files import read_text
 from ofa_hw.images import load_dataset
 from ofa_hw.lut import LatencyTable
-from ofa_hw.lut.published import import_tables
+from ofa_hw.lut.published_tables import import_tables
 from ofa_hw.nn import Supernet
-from ofa_hw.nn.published import from_published, num_published_classes, read_published
+from ofa_hw.nn.published_weights import from_published, num_published_classes, read_published
 from ofa_hw.predictor import AccuracyPredictor, read_samples
 from ofa_hw.predictor.trees import TreeEnsemble
 from ofa_hw.profiling import read_devices
@@ -40,7 +40,7 @@ from ofa_hw.profiling.measurement import MeasurementPlan, RunConditions
 from ofa_hw.report import read_results
 from ofa_hw.run import RunFolder
 from ofa_hw.search import ParetoFront
-from ofa_hw.search.journal import JudgeJournal
+from ofa_hw.search.judge_journal import JudgeJournal
 from ofa_hw.space import ArchConfig, SearchSpace, get_space
 from ofa_hw.training import load_supernet
 from ofa_hw.training.checkpoint import read_last_checkpoint

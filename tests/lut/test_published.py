@@ -10,7 +10,7 @@ from ofa_hw.blocks import block_specs
 from ofa_hw.cli.main import main
 from ofa_hw.errors import TableError
 from ofa_hw.lut import LatencyTable, import_tables
-from ofa_hw.lut.published import read_published
+from ofa_hw.lut.published_tables import read_published
 from ofa_hw.space import get_space
 
 NOTE10 = get_space("ofa-mobilenetv3-w1.2")

@@ -14,8 +14,8 @@ from ofa_hw.blocks import block_specs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.importing import import_checkpoint
 from ofa_hw.nn import Supernet, build_subnet, fold_chain
-from ofa_hw.nn.published import kernel_transforms
-from ofa_hw.nn.reference import run_blocks
+from ofa_hw.nn.folded_reference import run_blocks
+from ofa_hw.nn.published_weights import kernel_transforms
 from ofa_hw.training import load_supernet
 from ofa_hw.training.start import normalisation_of
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from ofa_hw.blocks import num_macs, num_params
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet, recalibrate_batch_norm
-from ofa_hw.nn.published import from_published, read_published
+from ofa_hw.nn.published_weights import from_published, read_published
 from ofa_hw.space import get_space
 from tests.nn.once_for_all import (
     NUM_RECALIBRATION_IMAGES,

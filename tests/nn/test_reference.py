@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from ofa_hw.blocks import block_specs
+from ofa_hw.nn.build import build_subnet
+from ofa_hw.nn.folded_reference import run_blocks, run_blocks_with_values
 from ofa_hw.nn.folding import fold_chain
-from ofa_hw.nn.reference import run_blocks, run_blocks_with_values
-from ofa_hw.nn.subnet import build_subnet
 from ofa_hw.space import get_space
 
 

@@ -9,7 +9,7 @@ import torch
 from ofa_hw.blocks import block_graph, block_specs, num_params
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.nn import Supernet, build_block, build_subnet, fold_chain, recalibrate_batch_norm
-from ofa_hw.nn.reference import run_blocks
+from ofa_hw.nn.folded_reference import run_blocks
 from ofa_hw.space import SearchSpace, StageSpec, get_space, list_spaces
 
 

@@ -34,11 +34,11 @@ def check(work):
 
 space = example.SPACE
 predictor = check(lambda: AccuracyPredictor.fit_samples(
-    space, example.samples(60), model=sys.argv[1], num_folds=2, on_progress=note))
+    space, example.samples(60), model=sys.argv[1], num_folds=2, progress=note))
 if sys.argv[1] == "ridge":
-    check(lambda: learning_curve(predictor, on_progress=note))
+    check(lambda: learning_curve(predictor, progress=note))
 problem = SearchProblem(space=space, objectives=(Top1(space=space, predictor=predictor),))
-check(lambda: find_front(problem, SearchPlan.of(200, 50), on_progress=note))
+check(lambda: find_front(problem, SearchPlan.of(200, 50), progress=note))
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 from ofa_hw.errors import DeviceError, InvalidInputError
 from ofa_hw.formats.folded import random_block
 from ofa_hw.formats.tflite_int8 import write_tflite_int8
-from ofa_hw.nn.reference import value_ranges
+from ofa_hw.nn.folded_reference import value_ranges
 from ofa_hw.profiling import MeasurementPlan, ModelFile, Workload
 from ofa_hw.profiling.measurement import random_input
 from ofa_hw.testing import light_block

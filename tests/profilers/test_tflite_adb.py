@@ -15,7 +15,7 @@ import pytest
 from ofa_hw.bench.reference import reference_for
 from ofa_hw.blocks import unique_block_specs
 from ofa_hw.errors import DeviceError, InvalidInputError, MissingDependencyError
-from ofa_hw.formats.tflite import write_tflite
+from ofa_hw.formats.tflite_model import write_tflite
 from ofa_hw.profiling import Device, MeasurementPlan, ModelFile, Workload, measure
 from ofa_hw.space import get_space
 from ofa_hw.testing import ProfilerContract, heavy_block

@@ -5,7 +5,7 @@ from ofa_hw.errors import InvalidInputError
 from ofa_hw.formats.folded import random_block
 from ofa_hw.formats.npz import read_npz, write_npz
 from ofa_hw.profiling import Device, MeasurementPlan, Workload
-from ofa_hw.profiling.outputs import check_outputs
+from ofa_hw.profiling.output_check import check_outputs
 from ofa_hw.space import get_space
 from ofa_hw.testing import ProfilerContract, one_of_each_form
 from profilers.torch_cpu import TorchCpuProfiler

@@ -8,7 +8,7 @@ import pytest
 from ofa_hw.blocks import block_specs
 from ofa_hw.errors import DeviceError, InvalidInputError
 from ofa_hw.profiling import Device, MeasurementPlan, Workload
-from ofa_hw.profiling.outputs import check_outputs
+from ofa_hw.profiling.output_check import check_outputs
 from ofa_hw.space import get_space
 from ofa_hw.testing import ProfilerContract, heavy_block, light_block
 from profilers.tvm import TvmCompiler, TvmProfiler, make_profiler

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ofa_hw.blocks import block_macs
-from ofa_hw.nn.reference import run_blocks
+from ofa_hw.nn.folded_reference import run_blocks
 from ofa_hw.profiling import Device, RunConditions, Times
 
 

@@ -9,7 +9,7 @@ from ofa_hw.blocks import unique_block_specs
 from ofa_hw.errors import DeviceError
 from ofa_hw.profiling import MeasurementPlan, TimedRun, Times, Workload
 from ofa_hw.profiling.journal import Journal
-from ofa_hw.profiling.outputs import check_outputs
+from ofa_hw.profiling.output_check import check_outputs
 from ofa_hw.profiling.record import Chunk, ProcessRecord, Round
 from ofa_hw.space import get_space
 from tests.profiling.fake import FakeProfiler, TimedProfiler
@@ -128,7 +128,9 @@ def test_what_is_no_load_is_refused(load):
 
 def test_torch_checks_outputs_on_one_thread(monkeypatch):
     seen = []
-    monkeypatch.setattr("ofa_hw.nn.reference.run_blocks", lambda blocks, x: seen.append(torch.get_num_threads()) or x)
+    monkeypatch.setattr(
+        "ofa_hw.nn.folded_reference.run_blocks", lambda blocks, x: seen.append(torch.get_num_threads()) or x
+    )
     profiler, before = FakeProfiler(), torch.get_num_threads()
     session = profiler.open(WORKLOADS, ENDLESS)
     monkeypatch.setattr(session, "run", lambda index, x: x)

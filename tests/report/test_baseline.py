@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from ofa_hw.cli.main import main
 from ofa_hw.errors import RunError
 from ofa_hw.report.baseline import baseline_section, read_baseline
-from ofa_hw.report.benchmark import benchmark_of
+from ofa_hw.report.run_benchmark import benchmark_of
 
 
 @pytest.fixture

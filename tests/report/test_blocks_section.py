@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from ofa_hw.blocks import block_specs
-from ofa_hw.report.charts.blocks import _round_steps
+from ofa_hw.report.charts.blocks_chart import _round_steps
 from ofa_hw.report.sections import sections_of
 from ofa_hw.report.sections.blocks import _cliff, _resolutions, block_costs, blocks_section
 from ofa_hw.space import get_space

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from ofa_hw.report.charts.latency import whole_net_errors_chart, whole_nets_chart
+from ofa_hw.report.charts.latency_chart import whole_net_errors_chart, whole_nets_chart
 from ofa_hw.report.charts.marks import latency_axis, latency_scale
-from ofa_hw.report.charts.predictor import held_out_chart
+from ofa_hw.report.charts.predictor_chart import held_out_chart
 
 
 def test_latencies_of_one_size_stand_on_a_linear_axis_that_holds_them():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_hw.bench import Figure
+from ofa_hw.bench import Metric
 from ofa_hw.errors import RunError
 from ofa_hw.report.figures import figures_of, note_figure, noted_figures
 from ofa_hw.report.fronts import wilson_interval
@@ -88,7 +88,7 @@ def test_numbers_are_printed_as_a_person_reads_them(told, expected):
 
 def test_a_noted_figure_reads_back_and_the_last_of_a_name_counts(tmp_path):
     run = RunFolder(tmp_path)
-    first = Figure(name="demo_seconds", title="The demo", value=500.0, unit="s", smaller_is_better=True)
+    first = Metric(name="demo_seconds", title="The demo", value=500.0, unit="s", smaller_is_better=True)
     last = dataclasses.replace(first, value=420.0)
     other = dataclasses.replace(first, name="peak_memory_gb", unit="GB", value=1.7)
     for figure in (first, other, last):

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from ofa_hw.cli.main import main
 from ofa_hw.report.fronts import axes_of, comparable, device_fronts, is_level
-from ofa_hw.report.markdown import report_markdown
-from ofa_hw.report.networks import network_cards
+from ofa_hw.report.job_summary import report_markdown
+from ofa_hw.report.network_cards import network_cards
 from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
 from ofa_hw.report.results import read_results

@@ -18,8 +18,8 @@ from ofa_hw.errors import MissingDependencyError, RunError
 from ofa_hw.report import ReportFiles, write_report
 from ofa_hw.report.figure_files import write_figures
 from ofa_hw.report.fronts import device_fronts
-from ofa_hw.report.markdown import report_markdown
-from ofa_hw.report.networks import network_cards
+from ofa_hw.report.job_summary import report_markdown
+from ofa_hw.report.network_cards import network_cards
 from ofa_hw.report.page import report_html
 from ofa_hw.report.picture import picture_specification
 from ofa_hw.report.results import read_results

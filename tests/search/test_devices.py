@@ -10,7 +10,7 @@ from ofa_hw import plugins
 from ofa_hw.cost import Macs
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.search import Limit, NamedObjectives, SearchProblem, name_tables, prove_front
-from ofa_hw.search.devices import device_problems, robust_problem, search_devices
+from ofa_hw.search.many_devices import device_problems, robust_problem, search_devices
 from ofa_hw.search.proof import hypervolume_gap
 from tests.search import example
 

@@ -31,7 +31,7 @@ def test_a_killed_search_ends_with_the_same_front_and_scores_nothing_twice(probl
     path = tmp_path / "search.safetensors"
     unbroken = find_front(problem, PLAN, seed=3)
     with pytest.raises(KeyboardInterrupt):
-        find_front(problem, PLAN, seed=3, journal=path, on_progress=stop_after(300))
+        find_front(problem, PLAN, seed=3, journal=path, progress=stop_after(300))
     scored = []
     judge = type(problem).judge
     monkeypatch.setattr(type(problem), "judge", lambda self, genes: scored.append(len(genes)) or judge(self, genes))

@@ -9,7 +9,7 @@ import pytest
 from ofa_hw.cost import LutLatency
 from ofa_hw.errors import InvalidInputError
 from ofa_hw.search import GeneLayout, NamedObjectives
-from ofa_hw.search.devices import ROBUST, device_problems, robust_problem, search_devices
+from ofa_hw.search.many_devices import ROBUST, device_problems, robust_problem, search_devices
 from ofa_hw.search.pareto import is_non_dominated
 from ofa_hw.search.regret import CommonLatency, Regret, WorstRegret
 from ofa_hw.space import SearchSpace

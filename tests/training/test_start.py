@@ -18,7 +18,7 @@ from ofa_hw.cli.main import main
 from ofa_hw.errors import RunError
 from ofa_hw.importing import import_checkpoint
 from ofa_hw.nn import Supernet
-from ofa_hw.nn.published import classifier_names
+from ofa_hw.nn.published_weights import classifier_names
 from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
 from ofa_hw.training import Phase, create_run, load_supernet, move_run, progressive_shrinking, sample_run, train_run

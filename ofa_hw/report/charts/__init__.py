@@ -1,10 +1,10 @@
 """The figures of a run as Altair charts; each takes the table that it shows."""
 
-from ofa_hw.report.charts.blocks import block_costs_chart
-from ofa_hw.report.charts.front import front_chart, front_series
-from ofa_hw.report.charts.latency import WHOLE_NET_SERIES, whole_net_errors_chart, whole_nets_chart
-from ofa_hw.report.charts.predictor import HELD_OUT_SERIES, held_out_chart, learning_chart
-from ofa_hw.report.charts.training import SUBNET_SERIES, losses_chart, phases_chart
+from ofa_hw.report.charts.blocks_chart import block_costs_chart
+from ofa_hw.report.charts.front_chart import front_chart, front_series
+from ofa_hw.report.charts.latency_chart import WHOLE_NET_SERIES, whole_net_errors_chart, whole_nets_chart
+from ofa_hw.report.charts.predictor_chart import HELD_OUT_SERIES, held_out_chart, learning_chart
+from ofa_hw.report.charts.training_chart import SUBNET_SERIES, losses_chart, phases_chart
 
 __all__ = [
     "HELD_OUT_SERIES",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ofa_hw.report.charts.front import (
+from ofa_hw.report.charts.front_chart import (
     SAMPLED,
     field_of,
     front_chart,

@@ -61,7 +61,7 @@ def search_devices(
     seed: int = 0,
     start: Iterable[ArchConfig] = (),
     journal: Path | None = None,
-    on_progress: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> dict[str, Front]:
     """Return the front of each of `problems`, of one space, after `num_evaluations` networks for each.
 
@@ -85,7 +85,7 @@ def search_devices(
     def search(name: str, problem: SearchProblem) -> None:
         nonlocal known
         path = None if journal is None else journal.with_name(f"{journal.stem}-{name}{journal.suffix}")
-        found[name] = find_front(problem, plan, seed=seed, start=known, journal=path, on_progress=on_progress)
+        found[name] = find_front(problem, plan, seed=seed, start=known, journal=path, progress=progress)
         known = np.unique(np.concatenate([known, found[name].genes]), axis=0)
 
     for name, problem in problems.items():

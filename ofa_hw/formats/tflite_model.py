@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ofa_hw.errors import InvalidInputError, MissingDependencyError, how_to_install
 from ofa_hw.formats.folded import FoldedBlock
-from ofa_hw.formats.graph import (
+from ofa_hw.formats.operations import (
     Add,
     Conv,
     GlobalMean,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ofa_hw import markdown
-from ofa_hw.bench import Figure
+from ofa_hw.bench import Metric
 from ofa_hw.markdown import escaped
 from ofa_hw.report.document import Section, Table
 from ofa_hw.report.figures import figures_of
@@ -42,7 +42,7 @@ def report_markdown(runs: Sequence[RunResults], comparison: Section | None = Non
     return "\n\n".join(parts) + "\n"
 
 
-def told_value(figure: Figure) -> str:
+def told_value(figure: Metric) -> str:
     """Return the value of `figure` as it is printed, with its unit."""
     if figure.unit == "fraction":
         return percent(figure.value)
@@ -53,7 +53,7 @@ def told_value(figure: Figure) -> str:
     return f"{figure.value:.2f}" if figure.unit == "tau" else f"{figure.value:.4g} {figure.unit}".strip()
 
 
-def _figures_table(figures: Sequence[Figure]) -> str:
+def _figures_table(figures: Sequence[Metric]) -> str:
     rows = [(escaped(figure.title), escaped(told_value(figure)), str(figure.num)) for figure in figures]
     return markdown.table(("what", "value", "of"), (False, True, True), rows)
 

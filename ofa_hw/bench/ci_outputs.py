@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from ofa_hw import markdown
 from ofa_hw.bench.benchmark import Benchmark
 from ofa_hw.bench.comparison import Change, Comparison, Verdict
-from ofa_hw.bench.figure import Figure
+from ofa_hw.bench.metric import Metric
 from ofa_hw.markdown import escaped
 
 BENCHMARK_COLUMNS = ("what", "runtime", "value", "to the reference", "marks")
@@ -192,7 +192,7 @@ def told_change(change: Change) -> str:
     )
 
 
-def _alone(figure: Figure) -> Change:
+def _alone(figure: Metric) -> Change:
     return Change(before=None, now=figure, verdict=Verdict.NEW)
 
 
@@ -201,7 +201,7 @@ def _metric(values: tuple[float, ...]) -> dict[str, float]:
     return {"value": middle, "lower_value": low, "upper_value": high}
 
 
-def _told(figure: Figure | None) -> str:
+def _told(figure: Metric | None) -> str:
     return f"{figure.value:.4g} {figure.unit}".strip() if figure else ""
 
 

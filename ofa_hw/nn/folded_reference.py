@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ofa_hw.formats.folded import FoldedBlock
-from ofa_hw.formats.graph import (
+from ofa_hw.formats.operations import (
     Add,
     Conv,
     GlobalMean,

@@ -1,4 +1,4 @@
-"""`Figure`: a number with a name, a unit and a direction, which can be shown and compared."""
+"""`Metric`: a number with a name, a unit and a direction, which can be shown and compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ProcessTimes:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Figure:
+class Metric:
     """One number of a run or of a suite; `name` stays the same from one to the next.
 
     `num` is the number of networks or samples that it comes from, `times` the results of single processes if `runtime`

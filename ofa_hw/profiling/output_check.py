@@ -26,7 +26,7 @@ def check_outputs(session: Session, workloads: Sequence[Workload], plan: Measure
     if not chains:
         return
 
-    from ofa_hw.nn.reference import run_blocks
+    from ofa_hw.nn.folded_reference import run_blocks
 
     with torch_on_one_thread():
         for index, workload in chains:
