@@ -143,9 +143,9 @@ def provenance_of(results: RunResults) -> list[tuple[str, str]]:
         values = settings if isinstance(settings, dict) else {table: settings}
         facts |= {f"{table}: {name}": value for name, value in values.items()}
     tables = _tables_of(results)
-    for table in tables:
-        of = "table" if len(tables) == 1 else f"table of {table.device}"
-        facts |= {f"{of}: {name}": value for name, value in _table_facts(table).items()}
+    for lut in tables:
+        of = "table" if len(tables) == 1 else f"table of {lut.device}"
+        facts |= {f"{of}: {name}": value for name, value in _table_facts(lut).items()}
     versions = results.predictor.get("versions", {})
     if versions:
         facts["predictor: versions"] = [f"{package} {version}" for package, version in versions.items()]
