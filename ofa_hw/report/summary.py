@@ -111,9 +111,8 @@ def _tiles_of(results: RunResults) -> list[Tile]:
         ties = f"; {num_level} more level within the 95 % interval" if num_level else ""
         note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured{where}{ties}"
         tiles.append(Tile(title="Best verified top-1", value=percent(best["test_top1"]), note=note))
-        means = [nets[name].mean() for name in ("test_top1", "test_top1_before")]
         # All were judged by the same images: many networks do not make the mean more certain.
-        is_tie = is_level(*means, int(nets["num_test_images"].min()))
+        is_tie = is_level(nets["test_top1"].mean(), nets["test_top1_before"].mean(), int(nets["num_test_images"].min()))
         note = f"points of top-1, mean of {len(nets)} networks"
         note = f"{points(gain)} {note}, within the 95 % interval" if is_tie else note
         tiles.append(Tile(title="Gain by fine-tuning", value="level" if is_tie else points(gain), note=note))
