@@ -111,9 +111,8 @@ def _tiles_of(results: RunResults) -> list[Tile]:
         ties = f"; {num_level} more level within the 95 % interval" if num_level else ""
         note = f"at {milliseconds(best['measured_latency_ms'])} ms, measured{where}{ties}"
         tiles.append(Tile(title="Best verified top-1", value=percent(best["test_top1"]), note=note))
-        after, before = (nets[name].mean() for name in ("test_top1", "test_top1_before"))
         # All were judged by the same images: many networks do not make the mean more certain.
-        is_tie = is_level(after, before, int(nets["num_test_images"].min()))
+        is_tie = is_level(nets["test_top1"].mean(), nets["test_top1_before"].mean(), int(nets["num_test_images"].min()))
         note = f"points of top-1, mean of {len(nets)} networks"
         note = f"{points(gain)} {note}, within the 95 % interval" if is_tie else note
         tiles.append(Tile(title="Gain by fine-tuning", value="level" if is_tie else points(gain), note=note))
@@ -143,9 +142,9 @@ def provenance_of(results: RunResults) -> list[tuple[str, str]]:
         values = settings if isinstance(settings, dict) else {section: settings}
         facts |= {f"{section}: {name}": value for name, value in values.items()}
     tables = _tables_of(results)
-    for table in tables:
-        of = "table" if len(tables) == 1 else f"table of {table.device}"
-        facts |= {f"{of}: {name}": value for name, value in _table_facts(table).items()}
+    for lut in tables:
+        of = "table" if len(tables) == 1 else f"table of {lut.device}"
+        facts |= {f"{of}: {name}": value for name, value in _table_facts(lut).items()}
     versions = results.predictor.get("versions", {})
     if versions:
         facts["predictor: versions"] = [f"{package} {version}" for package, version in versions.items()]

@@ -56,11 +56,20 @@ def networks_shown(page) -> int:
     return page.locator("#networks tbody tr:not(.out)").count()
 
 
+CUT_OFF = """() => [...document.querySelectorAll("svg text")].filter((text) => {
+  const whole = text.closest("svg").getBoundingClientRect(), own = text.getBoundingClientRect();
+  return own.width > 0 && (own.left < whole.left - 1 || own.right > whole.right + 1
+    || own.top < whole.top - 1 || own.bottom > whole.bottom + 1);
+}).map((text) => text.textContent)"""
+"""The texts that reach over the edge of their picture."""
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_every_width_and_draws_every_chart(open_page, width, scheme):
     page = open_page(width, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(CUT_OFF) == []
     assert page.locator(".chart svg").count() == 9
     assert page.locator(".chart svg .mark-symbol path").count() > 100
 
@@ -129,6 +138,7 @@ def test_a_page_of_two_runs_knows_the_networks_of_both(open_page, synthetic_resu
     path.write_text(report_html([synthetic_results, dataclasses.replace(synthetic_results, name="second")]))
     page = open_page(390, address=path.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate(CUT_OFF) == []
     assert page.locator(".trade-off .legend").first.locator("li").count() == 2
     last = synthetic_results.verified["arch_id"].iloc[-1]
     page.locator("#verified button.pick").last.press("Enter")

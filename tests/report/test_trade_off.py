@@ -220,3 +220,14 @@ def test_fronts_of_different_figures_have_a_picture_each(search, tmp_path):
     section = trade_off_section([first, second])
     assert [figure.name for figure in section.figures] == ["front", "front-2"]
     assert [table.name for table in section.tables] == ["networks", "networks-2"]
+
+
+def test_labels_of_neighbours_stand_on_either_side(synthetic_results):
+    latencies = [0.10, 0.20, 0.21, 0.30, 0.40]
+    near = spoken(synthetic_results, measured_latency_ms=latencies)
+    chart = trade_off_section([near]).figures[0].chart(width=500, legend=True).to_dict()
+    (sides,) = {
+        layer["mark"]["align"]["expr"] for layer in chart["layer"] if "label" in str(layer["encoding"].get("text"))
+    }
+    told = near.verified["arch_id"].str[:4]
+    assert [label in sides for label in told] == [False, True, False, False, False]

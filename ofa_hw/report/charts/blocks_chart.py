@@ -57,6 +57,7 @@ def block_costs_chart(
             symbolSize=150,
             values=_round_steps(slowest_ms),
             format="~g",
+            columnPadding=6,
             offset=36,  # above the names of the blocks
         ),
     )
@@ -83,10 +84,10 @@ _BETWEEN = "/"
 
 
 def _round_steps(largest: float) -> list[float]:
-    """Return the multiples of a round number up to `largest`, two to four."""
+    """Return the multiples of a round number up to `largest`, two to five."""
     power = 10.0 ** math.floor(math.log10(largest))
-    step = next(step for factor in (0.2, 0.5, 1, 2) if round(largest / (step := factor * power), 9) < 5)
-    return [round(count * step, 12) for count in range(1, int(largest / step) + 1)]
+    step = next(step for factor in (0.2, 0.5, 1, 2) if round(largest / (step := factor * power), 9) <= 5)
+    return [round(count * step, 12) for count in range(1, int(round(largest / step, 9)) + 1)]
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -266,18 +266,19 @@ class _FrontChart:
         return chart.add_params(alt.param(name="chosen", value="")) if interactive else chart
 
     def _left_labels(self) -> list[str]:
-        """Return the networks whose label stands to the left, clear of a neighbour close on the right."""
+        """Return the labels that stand to the left, clear of a neighbour close on the right."""
         axis = self.axes["x"].name
-        points = sorted((row[axis], row["network"]) for front in self.fronts for row in self._placed(front.verified))
+        places = {row["label"]: row[axis] for front in self.fronts for row in self._placed(front.verified)}
+        points = sorted((value, label) for label, value in places.items())
         drawn = self._drawn(self.axes["x"])
         if min(drawn) > 0 and max(drawn) / min(drawn) >= WIDE_RATIO:
-            points, drawn = [(math.log(value), network) for value, network in points], [math.log(v) for v in drawn]
+            points, drawn = [(math.log(value), label) for value, label in points], [math.log(v) for v in drawn]
         room = CLOSE * (max(drawn) - min(drawn))
         left: list[str] = []
         was_left = False
-        for (value, network), (after, _) in itertools.pairwise(points[1:]):  # the first has the axis to its left
+        for (value, label), (after, _) in itertools.pairwise(points[1:]):  # the first has the axis to its left
             was_left = not was_left and after - value < room
-            left += [network] if was_left else []
+            left += [label] if was_left else []
         return left
 
     def _verified_point(self, row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -326,7 +327,7 @@ def _tooltip_format(figure: FrontColumn) -> str:
 
 def _label_facts(left: Sequence[str]) -> dict[str, Any]:
     """Return how the label of a network is set: above to the right of its point, or to the left for those of `left`."""
-    is_left = f"indexof({json.dumps(list(left))}, datum.network) >= 0"
+    is_left = f"indexof({json.dumps(list(left))}, datum.label) >= 0"
     return {
         "fontSize": 11.5,
         "fontWeight": "bold",
