@@ -130,6 +130,8 @@ def _checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         metadata = file.metadata() or {}
         metadata = parse_json(metadata[_TOLD]) if _TOLD in metadata else metadata
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if not isinstance(metadata, dict):
+        raise ValueError(f"what it tells must be an object; came {metadata!r}")
     written = metadata.pop(_CHECKSUM, None)
     if written is not None and written != _checksum(tensors, metadata):
         raise ValueError("its bytes are not those that were written")
