@@ -5,7 +5,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ofa_hw.bench import Metric, compare, outputs
+from ofa_hw.bench import Metric, compare
+from ofa_hw.bench import ci_outputs as outputs
 from tests.bench.example import benchmark, figure
 
 NASTY = "<script>alert('x')</script> | \"q\" & `c`"

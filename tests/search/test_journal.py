@@ -5,7 +5,7 @@ import pytest
 
 from ofa_hw.errors import RunError
 from ofa_hw.search import NamedObjectives, SearchPlan, SearchProblem
-from ofa_hw.search import journal as journal_module
+from ofa_hw.search import judge_journal as journal_module
 from ofa_hw.search.find import find_front
 from tests.search import example
 

@@ -184,7 +184,7 @@ main()
 DIE_WHILE_SEARCHING = """
 import os, signal
 from ofa_hw.cli.main import main
-from ofa_hw.search import journal
+from ofa_hw.search import judge_journal as journal
 journal.INTERVAL_S = 0
 flush = journal.JudgeJournal.flush
 def flush_and_die(self):
