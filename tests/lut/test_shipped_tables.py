@@ -54,7 +54,8 @@ def test_readme_tells_of_every_table():
 
 
 def test_the_budget_of_the_readme_binds():
-    budgets = re.findall(r"--max-latency (\S+)", (ROOT / "README.md").read_text())
+    # Those of one's own run of `fashion`; the front of ImageNet has a table and a budget of its own.
+    budgets = re.findall(r"--lut lut/host.csv --max-latency (\S+)", (ROOT / "README.md").read_text())
     assert budgets
     space = get_space("fashion")
     genes = space.encode([*space.sample(2000, np.random.default_rng(0)), space.largest])

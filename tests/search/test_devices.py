@@ -51,10 +51,10 @@ def test_an_objective_of_a_plug_in_is_found_like_one_of_ours(monkeypatch, predic
         name: str = "energy"
         unit: str = "mJ"
 
-    monkeypatch.setattr("ofa_hw.search.named.load_objectives", lambda: {"energy": lambda space: Energy(space=space)})
+    monkeypatch.setattr("ofa_hw.search.named.load_objectives", lambda space: {"energy": Energy(space=space)})
     named = NamedObjectives.of(example.SPACE, predictor, {"phone": TABLES["phone"]})
     assert named["energy"].unit == "mJ"
-    assert plugins.load_objectives() == {}
+    assert plugins.load_objectives(example.SPACE) == {}
 
 
 def test_each_device_has_its_own_front_and_the_robust_one_keeps_every_limit(named):
@@ -96,7 +96,7 @@ def test_any_objective_is_limited_in_its_unit(named):
 
 def test_an_objective_of_a_plug_in_is_limited_in_its_own_unit(monkeypatch, predictor):
     energy = dataclasses.replace(Macs(space=example.SPACE), name="energy", unit="mJ")
-    monkeypatch.setattr("ofa_hw.search.named.load_objectives", lambda: {"energy": lambda space: energy})
+    monkeypatch.setattr("ofa_hw.search.named.load_objectives", lambda space: {"energy": energy})
     named = NamedObjectives.of(example.SPACE, predictor, {})
     assert [named.limits([("energy", text)])[0].bound for text in ("3mJ", "2.5", "-1e3 mj")] == [3.0, 2.5, -1000.0]
     with pytest.raises(
