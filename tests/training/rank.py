@@ -17,12 +17,11 @@ import torch
 
 from ofa_hw.errors import RunError
 from ofa_hw.nn import Supernet
-from ofa_hw.run import RunFolder
 from ofa_hw.training import TrainingConfig, progressive_shrinking, trainer
 from ofa_hw.training.evaluate import SubnetJudge, evaluate_all
 from ofa_hw.training.ranks import join_ranks
 from ofa_hw.training.sampling import draw_distinct
-from tests.training.tiny import make_images, make_space
+from tests.training.tiny import make_images, make_run, make_space
 
 
 def lose_a_step(training: trainer.Trainer) -> None:
@@ -54,7 +53,7 @@ def main(folder: Path, mode: str = "") -> None:
     )
     with join_ranks() as ranks:
         net = Supernet(space, generator=torch.Generator().manual_seed(0))
-        training = trainer.Trainer(net, config, RunFolder(folder), train=images, val=images, ranks=ranks)
+        training = trainer.Trainer(net, config, make_run(folder), train=images, val=images, ranks=ranks)
         training.resume()
         if mode == "rollback":
             lose_a_step(training)

@@ -13,7 +13,6 @@ from ofa_hw.cost import LutLatency, Macs, PeakMemory
 from ofa_hw.lut import LatencyTable
 from ofa_hw.nn import Supernet
 from ofa_hw.predictor import AccuracyPredictor
-from ofa_hw.run import RunFolder
 from ofa_hw.search.layout import GeneLayout
 from ofa_hw.search.operators import vary
 from ofa_hw.space import SearchSpace, StageSpec
@@ -22,6 +21,7 @@ from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.evaluate import SubnetJudge
 from ofa_hw.training.trainer import Trainer
 from tests.search import example
+from tests.training.tiny import make_run
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def net(space: SearchSpace, tiny_images: ImageBatches, tmp_path_factory: pytest.
     supernet = Supernet(space, generator=torch.Generator().manual_seed(0))
     phases = progressive_shrinking(space, num_images=1600, learning_rate=0.1)
     config = TrainingConfig(phases=phases, batch_size=16, num_calibration_images=64)
-    run = RunFolder(tmp_path_factory.mktemp("bottlenecks"))
+    run = make_run(tmp_path_factory.mktemp("bottlenecks"))
     Trainer(supernet, config, run, train=tiny_images, val=tiny_images).train()
     return supernet
 

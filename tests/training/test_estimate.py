@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from ofa_hw.nn import Supernet
-from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace
 from ofa_hw.training import TrainingConfig, progressive_shrinking
 from ofa_hw.training.batches import ImageBatches
 from ofa_hw.training.estimate import estimate_seconds, in_words
 from ofa_hw.training.trainer import Trainer
+from tests.training.tiny import make_run
 
 
 def test_the_estimate_follows_the_images_and_leaves_the_network_as_it_is(tiny_space: SearchSpace) -> None:
@@ -44,7 +44,7 @@ def test_progress_tells_of_all_phases_at_every_step(
     config = TrainingConfig(phases=phases, batch_size=16, num_calibration_images=32)
     net = Supernet(tiny_space, generator=torch.Generator().manual_seed(0))
     seen: list[tuple[str, int, int]] = []
-    trainer = Trainer(net, config, RunFolder(tmp_path), train=tiny_images, val=tiny_images)
+    trainer = Trainer(net, config, make_run(tmp_path), train=tiny_images, val=tiny_images)
     trainer.train(lambda *call: seen.append(call))
     total = sum(phase.num_steps(16) for phase in phases) * 16
     assert {(description, whole) for description, _, whole in seen} == {("train", total)}

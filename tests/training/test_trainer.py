@@ -22,6 +22,7 @@ from ofa_hw.training.guard import Health
 from ofa_hw.training.ranks import Ranks
 from ofa_hw.training.schedule import Phase
 from ofa_hw.training.trainer import Trainer
+from tests.training.tiny import make_run
 
 
 class KilledError(Exception):
@@ -36,7 +37,7 @@ def make_trainer(folder: Path, space: SearchSpace, images: ImageBatches, **chang
         "checkpoint_every": 3,
     }
     config = TrainingConfig(**(settings | changes))
-    run = RunFolder(folder)
+    run = make_run(folder)
     net = Supernet(space, generator=torch.Generator().manual_seed(config.seed))
     return Trainer(net, config, run, train=images, val=images)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
 from ofa_hw.images import ImageSet
+from ofa_hw.run import RunFolder
 from ofa_hw.space import SearchSpace, StageSpec
 from ofa_hw.training.batches import ImageBatches
 
@@ -39,3 +41,11 @@ def make_images() -> ImageBatches:
         image[0, 4 * label : 4 * label + 4] += 120
     images = ImageSet(pixels=pixels.astype(np.uint8), labels=labels.astype(np.int64), classes=("a", "b", "c"))
     return ImageBatches(images, mean=(0.4,), std=(0.25,))
+
+
+def make_run(folder: Path) -> RunFolder:
+    """The folder as that of a run, which has its config.toml."""
+    run = RunFolder(folder)
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.config_path.touch()
+    return run
