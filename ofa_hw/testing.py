@@ -253,7 +253,9 @@ class FamilyContract:
         """TFLite and ONNX models, where their runtimes are installed, equal the subnet they were written from."""
         import torch
 
+        from ofa_hw.formats.onnx_model import write_onnx
         from ofa_hw.formats.running import onnx_runner, tflite_runner
+        from ofa_hw.formats.tflite_model import write_tflite
         from ofa_hw.nn import fold_chain
 
         net = self._supernet()
@@ -263,12 +265,11 @@ class FamilyContract:
         with torch.no_grad():
             expected = subnet(x_BCHW).numpy()
         for package, write, runner in (
-            ("ai_edge_litert", "tflite.write_tflite", tflite_runner),
-            ("onnxruntime", "onnx.write_onnx", onnx_runner),
+            ("ai_edge_litert", write_tflite, tflite_runner),
+            ("onnxruntime", write_onnx, onnx_runner),
         ):
             if importlib.util.find_spec(package) is not None:
-                module, function = write.split(".")
-                content = getattr(importlib.import_module(f"ofa_hw.formats.{module}"), function)(blocks)
+                content = write(blocks)
                 np.testing.assert_allclose(runner(content)(x_BCHW.numpy()), expected, atol=1e-4 * float(expected.std()))
 
     def _supernet(self) -> Supernet:

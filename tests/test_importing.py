@@ -85,7 +85,7 @@ def with_nan(state: dict[str, Any]) -> dict[str, Any]:
         (lambda state: state | {"module.before.0.conv.weight": state["before.0.conv.weight"]}, "1 unknown"),
         (lambda state: state | {"classifier.linear.bias": torch.zeros(7)}, "must stand once .* are the same"),
         (lambda state: state | {"before.0.conv.weight": torch.zeros(3)}, "1 of another shape"),
-        (lambda state: state | {"note": "mine"}, "tensors alone; 1 are not, the first is note"),
+        (lambda state: state | {"note": "mine"}, "1 are not, the first is 'note'"),
         (lambda state: {"state_dict": 3}, "must hold tensors by their names"),
         (lambda state: {}, "must hold tensors by their names"),
         (lambda state: [1], "must hold a state dict; came a list"),

@@ -65,7 +65,7 @@ def write_tflite_int8(
 ) -> bytes:
     """Return the int8 model of `blocks` as the content of a .tflite file; input and output are int8 too.
 
-    `ranges` holds the ends of every value between operations, by the names of `formats.graph.lower`, as they were
+    `ranges` holds the ends of every value between operations, by the names of `formats.operations.lower`, as they were
     observed on typical inputs. With `normalisation` the input is uint8 pixels.
 
     Raises:
