@@ -36,7 +36,7 @@ def run_blocks(blocks: Sequence[FoldedBlock], x_BCHW: npt.NDArray[np.float32]) -
 def run_blocks_with_values(
     blocks: Sequence[FoldedBlock], x_BCHW: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
-    """Return the output of `blocks` and every value between its operations, by the names of `formats.operations.lower`."""
+    """Return the output of `blocks` and every value between its operations, by the names that `lower` gives them."""
     graph = lower(blocks)
     values = {graph.source.name: torch.from_numpy(x_BCHW)}
     with torch.no_grad():
