@@ -182,8 +182,10 @@ def test_damaged_journal_names_its_line(tmp_path):
 def test_same_seed_gives_the_same_order():
     orders = []
     for _ in range(2):
-        profiler = FakeProfiler()
-        measure_blocks(profiler, SPECS[:5], dataclasses.replace(PLAN, num_processes=1))
+        profiler = TimedProfiler()
+        plan = dataclasses.replace(PLAN, num_processes=1)
+        workloads = [Workload.of_block(spec) for spec in SPECS[:5]]
+        TimedRun(profiler, plan, workloads, clock=profiler.clock).time_all()  # the wall clock would decide how many
         orders.append(profiler.num_samples)
     assert orders[0] == orders[1]
 
