@@ -27,7 +27,7 @@ from ofa_hw.nn import Supernet
 from ofa_hw.predictor import AccuracyPredictor
 from ofa_hw.profiling import measure
 from ofa_hw.run import RunFolder
-from ofa_hw.search import read_front_archs
+from ofa_hw.search import ParetoFront
 from ofa_hw.training import load_supernet, open_images
 from tests.profiling.fake import FakeProfiler
 
@@ -279,7 +279,7 @@ def expect_of_run(genes: np.ndarray) -> None:
     expected["host_sum_ms"] = table.sum_ms(run.space, genes)
     expected["host_low_ms"], expected["host_high_ms"] = table.interval_ms(run.space, genes)
     for path in [*Path("fronts").glob("*.csv"), *Path("runs/tiny").glob("pareto*.csv")]:
-        expected[f"front_{path.stem}"] = run.space.encode(read_front_archs(path, run.space))
+        expected[f"front_{path.stem}"] = run.space.encode(ParetoFront.read(path, run.space).archs)
     np.savez_compressed("expected/run.npz", **expected)
 
 
